@@ -1,0 +1,130 @@
+//! PEM to DER. This file alone names rustls-pemfile, which is no longer maintained (RUSTSEC-2025-0134; see
+//! `deny.toml`): a thin layer over rustls-pki-types that takes any line length and CRLF.
+
+use rustls_pemfile::Item;
+
+/// Certificates from PEM text, in order, with whether OpenSSL's TRUSTED form or a long line was met.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Blocks {
+    /// The octets of each certificate block. TRUSTED blocks carry OpenSSL's settings after the certificate.
+    pub certificates: Vec<Vec<u8>>,
+    /// Whether a block was OpenSSL's TRUSTED CERTIFICATE.
+    pub trusted_form: bool,
+    /// Whether a line is longer than the 64 characters (76 in older tools) of RFC 7468 §2.
+    pub long_line: bool,
+    /// Labels of blocks that are no certificates and were passed over.
+    pub others: usize,
+}
+
+/// Why PEM text cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed PEM: {0}")]
+pub struct PemError(String);
+
+/// Whether `bytes` look like PEM: the encapsulation boundary of RFC 7468 §2 occurs.
+pub fn looks_like(bytes: &[u8]) -> bool {
+    bytes.windows(11).any(|window| window == b"-----BEGIN ")
+}
+
+/// Reads all certificate blocks of PEM text; text around them is allowed.
+///
+/// # Errors
+///
+/// [`PemError`] if a block does not end, or its base64 is malformed.
+pub fn read(bytes: &[u8]) -> Result<Blocks, PemError> {
+    let (plain, trusted_form) = with_plain_labels(bytes);
+    let mut blocks = Blocks {
+        trusted_form,
+        long_line: bytes.split(|byte| *byte == b'\n').any(|line| line.len() > 77 && is_base64(line)),
+        ..Blocks::default()
+    };
+    let mut rest: &[u8] = &plain;
+    loop {
+        match rustls_pemfile::read_one_from_slice(rest) {
+            Ok(Some((Item::X509Certificate(der), after))) => {
+                blocks.certificates.push(der.as_ref().to_vec());
+                rest = after;
+            }
+            Ok(Some((_, after))) => {
+                blocks.others += 1;
+                rest = after;
+            }
+            Ok(None) => return Ok(blocks),
+            Err(error) => return Err(PemError(describe(&error))),
+        }
+    }
+}
+
+fn describe(error: &rustls_pemfile::Error) -> String {
+    match error {
+        rustls_pemfile::Error::MissingSectionEnd { .. } => "a BEGIN line has no END line".to_owned(),
+        rustls_pemfile::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed".to_owned(),
+        rustls_pemfile::Error::Base64Decode(why) => format!("base64: {why}"),
+    }
+}
+
+fn is_base64(line: &[u8]) -> bool {
+    line.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\r'))
+}
+
+/// Gives `TRUSTED CERTIFICATE` and `X509 CERTIFICATE` blocks, both OpenSSL's, the ordinary label.
+fn with_plain_labels(bytes: &[u8]) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut trusted = false;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let boundary = [&b"-----BEGIN "[..], b"-----END "].into_iter().find_map(|start| {
+            let label = line.strip_prefix(start)?;
+            let label = label.strip_prefix(b"TRUSTED ").or_else(|| label.strip_prefix(b"X509 "))?;
+            label.starts_with(b"CERTIFICATE-----").then_some((start, label))
+        });
+        match boundary {
+            Some((start, label)) => {
+                trusted |= line.windows(8).any(|window| window == b"TRUSTED ");
+                out.extend_from_slice(start);
+                out.extend_from_slice(label);
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+    (out, trusted)
+}
+
+/// Writes one certificate as PEM: 64 characters a line, LF (RFC 7468 §2, §5.1).
+pub fn write(der: &[u8]) -> String {
+    let base64 = data_encoding::BASE64.encode(der);
+    let mut out = String::with_capacity(base64.len() + base64.len() / 64 + 56);
+    out.push_str("-----BEGIN CERTIFICATE-----\n");
+    for line in base64.as_bytes().chunks(64) {
+        out.extend(line.iter().map(|byte| char::from(*byte)));
+        out.push('\n');
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_length_line_end_and_label_do_not_matter() {
+        let der: Vec<u8> = (0..=255).collect();
+        let plain = write(&der);
+        let crlf = plain.replace('\n', "\r\n");
+        let trusted = plain.replace(" CERTIFICATE", " TRUSTED CERTIFICATE");
+        let body: String = plain.lines().filter(|line| !line.starts_with('-')).collect();
+        let one_line = format!("note\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
+        for text in [&plain, &crlf, &trusted, &one_line] {
+            assert_eq!(read(text.as_bytes()).map(|blocks| blocks.certificates), Ok(vec![der.clone()]), "{text}");
+        }
+        assert!(read(trusted.as_bytes()).is_ok_and(|blocks| blocks.trusted_form));
+        assert!(read(one_line.as_bytes()).is_ok_and(|blocks| blocks.long_line));
+        assert!(read(plain.as_bytes()).is_ok_and(|blocks| !blocks.long_line && !blocks.trusted_form));
+    }
+
+    #[test]
+    fn a_block_without_end_is_an_error() {
+        let text = write(&[1, 2, 3]);
+        assert!(read(text[..text.len() - 10].as_bytes()).is_err());
+    }
+}

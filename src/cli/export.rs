@@ -1,0 +1,186 @@
+//! `export`: hand the stores to a CA or to another program.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::error::{Error, Kind, Outcome};
+use crate::cli::ui::Ui;
+use crate::db::Check;
+use crate::export::{Aik, Options, Package, adcs, pem};
+use crate::file;
+use crate::fingerprint::Digest;
+use crate::log::Event;
+use crate::store::{StoreName, Stores};
+use crate::time::Time;
+use crate::vendor::VendorId;
+
+/// Hand the stores out, in the form that someone else imports
+///
+/// The whole log is checked first. The same generation and options give the same bytes; what is written is written
+/// beside its place and renamed, so it is never half there.
+#[derive(clap::Args, Debug)]
+pub struct ExportArgs {
+    #[command(subcommand)]
+    form: Form,
+}
+
+#[derive(Subcommand, Debug)]
+enum Form {
+    /// A folder for an AD CS issuing CA: certificates, a manifest, and the import script
+    Adcs(FormArgs),
+    /// One PEM file with both stores, anchors first
+    Pem(FormArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct FormArgs {
+    /// Where to write: a folder for adcs, a file otherwise
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+
+    /// Only these manufacturers
+    #[arg(long, value_name = "ID")]
+    vendor: Vec<VendorId>,
+
+    /// What the certificates are for; aik adds the AIK CAs
+    #[arg(long, value_enum, default_value_t = PurposeArg::Ek)]
+    purpose: PurposeArg,
+
+    /// Leave out what is not valid at the time given with --at
+    #[arg(long, requires = "at")]
+    without_expired: bool,
+
+    /// The time for --without-expired
+    #[arg(long, value_name = "TIME", requires = "without_expired")]
+    at: Option<Time>,
+
+    /// The generation to export [default: the current one]
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PurposeArg {
+    /// EK certificates
+    Ek,
+    /// AIK certificates too
+    Aik,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    out: String,
+    form: &'a str,
+    generation: u64,
+    certificates: usize,
+    ekroot: usize,
+    ekca: usize,
+    manifest_sha256: Digest,
+}
+
+impl ExportArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the log is damaged, or the place cannot be written.
+    pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
+        let (form, args) = match &self.form {
+            Form::Adcs(args) => ("adcs", args),
+            Form::Pem(args) => ("pem", args),
+        };
+        let stores = args.stores(context)?;
+        let options = args.options();
+        let package = match &self.form {
+            Form::Adcs(_) => adcs::package(&stores, &options)?,
+            Form::Pem(_) => pem::package(&stores, &options),
+        };
+        match &self.form {
+            Form::Adcs(_) => file::write_folder(&args.out, adcs::MANIFEST, &package.files)?,
+            Form::Pem(_) => {
+                for (_, bytes) in &package.files {
+                    file::write_whole(&args.out, bytes)?;
+                }
+            }
+        }
+        record(context, form, &stores, &options, &package)?;
+        let in_store = |store| options.select(&stores, store).len();
+        let row = Row {
+            out: args.out.to_string_lossy().into_owned(),
+            form,
+            generation: stores.generation(),
+            certificates: package.count,
+            ekroot: in_store(StoreName::Ekroot),
+            ekca: in_store(StoreName::Ekca),
+            manifest_sha256: package.manifest,
+        };
+        if ui.is_json() {
+            ui.json(&row);
+        } else {
+            ui.line(format!(
+                "{}: generation {}, EKROOT {}, EKCA {}",
+                row.out, row.generation, row.ekroot, row.ekca
+            ));
+            match &self.form {
+                Form::Adcs(_) => {
+                    ui.line(format!("manifest SHA-256 {}", row.manifest_sha256));
+                    ui.hint(format!("on the CA: .\\Import-EkStores.ps1 -ManifestSha256 {}", row.manifest_sha256));
+                }
+                Form::Pem(_) => ui.line(format!("SHA-256 {}", row.manifest_sha256)),
+            }
+        }
+        if package.count == 0 {
+            ui.warning("the export holds no certificate");
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// An export is an event, though it is not part of itself.
+fn record(
+    context: &Context,
+    form: &str,
+    stores: &Stores,
+    options: &Options,
+    package: &Package,
+) -> Result<(), Error> {
+    context.database().append(&context.author(), &mut |_| {
+        vec![Event::Exported {
+            form: form.to_owned(),
+            generation: stores.generation(),
+            options: options.describe(),
+            count: package.count,
+            manifest: package.manifest,
+        }]
+    })?;
+    Ok(())
+}
+
+impl FormArgs {
+    fn options(&self) -> Options {
+        Options {
+            vendors: self.vendor.clone(),
+            aik: match self.purpose {
+                PurposeArg::Ek => Aik::LeaveOut,
+                PurposeArg::Aik => Aik::Include,
+            },
+            valid_at: self.at.filter(|_| self.without_expired),
+        }
+    }
+
+    fn stores(&self, context: &Context) -> Result<Stores, Error> {
+        let database = context.database();
+        let Some(generation) = self.generation else { return Ok(database.load(Check::Full)?) };
+        let log = database.log()?;
+        let stores = Stores::at_generation(&log, generation).map_err(|damage| {
+            Error::new(Kind::Unknown, format!("the log is damaged: {damage}"))
+        })?;
+        stores.ok_or_else(|| {
+            Error::new(Kind::No, format!("the store has no generation {generation} yet"))
+                .with_hint("`ekstore status` tells the current one")
+        })
+    }
+}

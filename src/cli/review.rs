@@ -1,0 +1,77 @@
+//! `review`: what waits for a decision.
+
+use crate::cli::Context;
+use crate::cli::error::{Error, Outcome};
+use crate::cli::list::Row;
+use crate::cli::ui::Ui;
+use crate::db::Check;
+use crate::log::{Origin, Standing};
+use crate::store::record::{Record, State};
+use crate::store::{StoreName, Stores};
+
+/// Show the candidates: what waits for a decision, and where each would go
+#[derive(clap::Args, Debug)]
+pub struct ReviewArgs {}
+
+impl ReviewArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the store cannot be read.
+    pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
+        let stores = context.database().load(Check::Quick)?;
+        let waiting: Vec<&Record> =
+            stores.records().filter(|record| stores.state(record) == State::Candidate).collect();
+        for record in &waiting {
+            let row = Row::new(&stores, record);
+            if ui.is_json() {
+                ui.json(&row);
+                continue;
+            }
+            ui.line(format!("{}  {}", row.fingerprint, row.subject));
+            ui.line(format!("    issuer    {}", row.issuer));
+            ui.line(format!("    validity  {} to {}, {}", row.not_before, row.not_after, row.key));
+            for sighting in &record.sightings {
+                ui.line(format!("    seen      {} by {}: {}", sighting.time, sighting.actor, origin(&sighting.origin)));
+            }
+            ui.line(format!("    approved, it would go to {}", destination(&stores, record)));
+            if !row.quirks.is_empty() {
+                let quirks: Vec<String> = row.quirks.iter().map(|quirk| quirk.code()).collect();
+                ui.line(format!("    quirks    {}", quirks.join(", ")));
+            }
+        }
+        if waiting.is_empty() {
+            ui.note("nothing waits for a decision");
+        } else {
+            ui.hint("`ekstore approve FINGERPRINT --reason TEXT`, or `ekstore reject`");
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// An origin in words.
+pub fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Source { source, standing, transport, .. } => {
+            let standing = match standing {
+                Standing::Pinned => "as pinned",
+                Standing::EarlierCertificate => "an earlier certificate",
+                Standing::ReIssuedSameKey => "re-issued with the same key",
+            };
+            format!("{source} at {} by {transport}, {standing}", source.url)
+        }
+        Origin::File { file, .. } => format!("file {file:?}"),
+    }
+}
+
+fn destination(stores: &Stores, record: &Record) -> String {
+    let certificate = &record.certificate;
+    if certificate.is_self_issued() {
+        return StoreName::Ekroot.to_string();
+    }
+    match stores.verifying_issuers(certificate, |issuer| issuer.store().is_some()) {
+        Some(issuer) => format!("{}, under {}", StoreName::Ekca, issuer.certificate.subject()),
+        None => "no store: nothing in the stores issued it".to_owned(),
+    }
+}

@@ -1,0 +1,98 @@
+//! `show`: everything about one certificate.
+
+use serde::Serialize;
+
+use crate::cert::pem;
+use crate::cli::Context;
+use crate::cli::error::{Error, Outcome};
+use crate::cli::list::Row;
+use crate::cli::review::origin;
+use crate::cli::ui::Ui;
+use crate::db::Check;
+use crate::fingerprint::Fingerprint;
+use crate::review;
+use crate::store::StoreName;
+use crate::store::record::Decision;
+use crate::vendor::VendorId;
+
+/// Show one certificate: where it was seen, who decided what, and why it is where it is
+#[derive(clap::Args, Debug)]
+pub struct ShowArgs {
+    /// Fingerprints (SHA-256), or their first 8 digits or more
+    #[arg(required = true, value_name = "FINGERPRINT")]
+    fingerprints: Vec<String>,
+
+    /// Print the certificate as PEM
+    #[arg(long)]
+    pem: bool,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    #[serde(flatten)]
+    row: Row<'a>,
+    serial: String,
+    is_ca: bool,
+    issued_by: Option<Fingerprint>,
+    decisions: &'a [Decision],
+}
+
+impl ShowArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if there is no such certificate, or the store cannot be read.
+    pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
+        let stores = context.database().load(Check::Quick)?;
+        for digits in &self.fingerprints {
+            let record = review::find(&stores, digits)?;
+            if self.pem {
+                ui.raw(pem::write(record.certificate.der()).as_bytes());
+                continue;
+            }
+            let detail = Detail {
+                row: Row::new(&stores, record),
+                serial: data_encoding::HEXLOWER.encode(record.certificate.serial()),
+                is_ca: record.certificate.is_ca(),
+                issued_by: record.placement.issuer,
+                decisions: &record.decisions,
+            };
+            if ui.is_json() {
+                ui.json(&detail);
+                continue;
+            }
+            let Detail { row, serial, .. } = &detail;
+            let field = |name: &str, value: &str| ui.line(format!("{name:<13} {value}"));
+            field("subject", &row.subject);
+            field("issuer", &row.issuer);
+            field("fingerprint", &row.fingerprint.to_string());
+            field("thumbprint", &row.thumbprint.to_upper_hex());
+            field("key", &format!("{}, SHA-256 {}", row.key, row.spki_sha256));
+            field("serial", serial);
+            field("validity", &format!("{} to {}", row.not_before, row.not_after));
+            field("manufacturer", row.manufacturer.map_or("not stated", VendorId::as_str));
+            field("purpose", &row.purpose.to_string());
+            field("state", &row.state.to_string());
+            field("store", row.store.map_or("none", StoreName::as_str));
+            if let Some(issuer) = record.placement.issuer.and_then(|issuer| stores.record(issuer)) {
+                field("verifies under", &format!("{} {}", issuer.fingerprint(), issuer.certificate.subject()));
+            }
+            for flag in &row.flags {
+                field("flag", &format!("{flag}: {}", flag.explain()));
+            }
+            for quirk in &row.quirks {
+                field("quirk", &format!("{quirk}: {}", quirk.explain()));
+            }
+            for sighting in &record.sightings {
+                field("seen", &format!("{} by {}: {}", sighting.time, sighting.actor, origin(&sighting.origin)));
+            }
+            for decision in &record.decisions {
+                let Decision { verb, reason, actor, time, event } = decision;
+                field("decision", &format!("{verb} {time} by {actor}: {reason} (event {event})"));
+            }
+            ui.line("");
+        }
+        Ok(Outcome::Done)
+    }
+}

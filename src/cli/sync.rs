@@ -1,0 +1,216 @@
+//! `sync`: fetch what the manufacturers publish.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::cli::Context;
+use crate::cli::error::{Error, Kind, Outcome};
+use crate::cli::ui::{Tone, Ui};
+use crate::fetch::http::{Http, Options, Resolution};
+use crate::fetch::mirror::Mirror;
+use crate::fetch::{Limits, Transport};
+use crate::file;
+use crate::log::SourceName;
+use crate::store::StoreName;
+use crate::sync::{self, Outcome as SourceOutcome, Report};
+use crate::vendor::VendorId;
+
+/// Fetch every source of the catalogue, hold it against its pin, and record what is new
+///
+/// What matches its pin is approved on the catalogue's authority. A re-issue with the same key becomes a candidate.
+/// Anything else is drift: it is dropped and reported, and what was trusted stays trusted.
+///
+/// Exits with 1 as long as a source drifts, with 3 if sources could not be fetched.
+#[derive(clap::Args, Debug)]
+pub struct SyncArgs {
+    /// Only these manufacturers
+    #[arg(long, value_name = "ID")]
+    vendor: Vec<VendorId>,
+
+    /// Read from a folder laid out as host/path, not from the network
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resolve", "cacert"])]
+    mirror: Option<PathBuf>,
+
+    /// Connect to ADDR for HOST:PORT, past DNS and proxy, as in curl; ADDR may carry a port of its own
+    #[arg(long, value_name = "HOST:PORT:ADDR")]
+    resolve: Vec<Resolution>,
+
+    /// Trust only the TLS roots in this PEM file
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+
+    /// How many requests at one time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    summary: bool,
+    generation: u64,
+    events_appended: usize,
+    pinned: usize,
+    new: usize,
+    earlier_certificate: usize,
+    re_issued_same_key: usize,
+    drifted: usize,
+    failed: usize,
+    absent: usize,
+    ekroot: usize,
+    ekca: usize,
+    moves: &'a [sync::Move],
+}
+
+impl SyncArgs {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the store cannot be read or written, or the network not be used at all.
+    pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
+        for id in &self.vendor {
+            if context.catalogue.vendor(id).is_none() {
+                return Err(Error::new(Kind::Usage, format!("the catalogue has no manufacturer {id}"))
+                    .with_hint("`ekstore vendors list` shows them"));
+            }
+        }
+        let is_mirror = self.mirror.is_some();
+        let transport = self.transport()?;
+        let limits = Limits { total: self.jobs.into(), ..Limits::default() };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(Kind::Unknown, format!("cannot start the network: {error}")))?;
+        let bar = ui.progress();
+        let report = runtime.block_on(sync::run(
+            &context.catalogue,
+            &self.vendor,
+            transport,
+            limits,
+            context.database(),
+            &context.author(),
+            &bar,
+        ))?;
+        drop(bar);
+        print(&report, ui);
+        Ok(outcome(&report, is_mirror))
+    }
+
+    fn transport(&self) -> Result<Arc<dyn Transport>, Error> {
+        if let Some(folder) = &self.mirror {
+            if !folder.is_dir() {
+                return Err(Error::new(Kind::Unknown, format!("{} is not a folder", folder.display()))
+                    .with_hint("a mirror is a folder laid out as host/path"));
+            }
+            return Ok(Arc::new(Mirror::new(folder)));
+        }
+        let ca_certificates =
+            self.cacert.as_deref().map(|path| file::read(path, file::CERTIFICATE_FILE_CAP)).transpose()?;
+        Ok(Arc::new(Http::new(Options { resolutions: self.resolve.clone(), ca_certificates })?))
+    }
+}
+
+fn outcome(report: &Report, is_mirror: bool) -> Outcome {
+    let drifted = report.count(|outcome| matches!(outcome, SourceOutcome::Drifted { .. }));
+    let failed = report.count(|outcome| matches!(outcome, SourceOutcome::Failed { .. }));
+    let absent = report.count(|outcome| matches!(outcome, SourceOutcome::Absent));
+    // A mirror that has nothing at all is the wrong folder, not a quiet day.
+    let nothing = is_mirror && !report.sources.is_empty() && absent == report.sources.len();
+    if drifted > 0 {
+        Outcome::No
+    } else if failed > 0 || nothing {
+        Outcome::Unknown
+    } else {
+        Outcome::Done
+    }
+}
+
+fn print(report: &Report, ui: &Ui) {
+    for notice in &report.notices {
+        ui.warning(notice);
+    }
+    let count = |kind: fn(&SourceOutcome) -> bool| report.count(kind);
+    let summary = Summary {
+        summary: true,
+        generation: report.stores.generation(),
+        events_appended: report.appended,
+        pinned: count(|outcome| matches!(outcome, SourceOutcome::Pinned { .. })),
+        new: count(|outcome| matches!(outcome, SourceOutcome::Pinned { new: true, .. })),
+        earlier_certificate: count(|outcome| matches!(outcome, SourceOutcome::EarlierCertificate { .. })),
+        re_issued_same_key: count(|outcome| matches!(outcome, SourceOutcome::ReIssuedSameKey { .. })),
+        drifted: count(|outcome| matches!(outcome, SourceOutcome::Drifted { .. })),
+        failed: count(|outcome| matches!(outcome, SourceOutcome::Failed { .. })),
+        absent: count(|outcome| matches!(outcome, SourceOutcome::Absent)),
+        ekroot: report.stores.members(StoreName::Ekroot).count(),
+        ekca: report.stores.members(StoreName::Ekca).count(),
+        moves: &report.moves,
+    };
+    if ui.is_json() {
+        report.sources.iter().for_each(|source| ui.json(source));
+        ui.json(&summary);
+        return;
+    }
+    for source in &report.sources {
+        if let Some(line) = describe(&source.source, &source.outcome, ui) {
+            ui.line(line);
+        }
+        if let Some(state) = source.refused {
+            ui.line(format!("{}  {}: what it serves is {state} by a reviewer; that stands", ui.tone(Tone::Caution, "refused"), source.source));
+        }
+    }
+    for moved in report.moves.iter().filter(|moved| moved.from.is_some()) {
+        let place = |store: Option<StoreName>| store.map_or("no store".to_owned(), |store| store.to_string());
+        ui.line(format!("moved     {} from {} to {}", moved.fingerprint, place(moved.from), place(moved.to)));
+    }
+    let mut parts = vec![format!("{} as pinned ({} new)", summary.pinned, summary.new)];
+    for (number, what) in [
+        (summary.earlier_certificate, "earlier certificate"),
+        (summary.re_issued_same_key, "re-issued with the same key"),
+        (summary.drifted, "drifted"),
+        (summary.failed, "failed"),
+        (summary.absent, "absent from the mirror"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    ui.line(format!("{} sources: {}", report.sources.len(), parts.join(", ")));
+    ui.line(format!(
+        "generation {}: EKROOT {}, EKCA {}",
+        summary.generation, summary.ekroot, summary.ekca
+    ));
+    if summary.re_issued_same_key > 0 {
+        ui.hint("`ekstore review` shows the candidates");
+    }
+}
+
+fn describe(source: &SourceName, outcome: &SourceOutcome, ui: &Ui) -> Option<String> {
+    Some(match outcome {
+        SourceOutcome::Pinned { .. } => {
+            ui.detail(format!("as pinned {source}"));
+            return None;
+        }
+        SourceOutcome::Absent => {
+            ui.detail(format!("absent    {source}: not in the mirror"));
+            return None;
+        }
+        SourceOutcome::EarlierCertificate { fingerprint } => {
+            format!("{}   {source}: an earlier certificate, {fingerprint}", ui.tone(Tone::Caution, "earlier"))
+        }
+        SourceOutcome::ReIssuedSameKey { fingerprint } => format!(
+            "{} {source}: re-issued with the same key, now a candidate: {fingerprint}",
+            ui.tone(Tone::Caution, "re-issued")
+        ),
+        SourceOutcome::Drifted { pinned, actual, what } => format!(
+            "{}   {source}: {what}\n          pinned {pinned}\n          served {actual}\n          {}",
+            ui.tone(Tone::Bad, "drifted"),
+            source.url
+        ),
+        SourceOutcome::Failed { detail, .. } => {
+            format!("{}    {source}: {detail}\n          {}", ui.tone(Tone::Bad, "failed"), source.url)
+        }
+    })
+}

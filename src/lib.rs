@@ -1,0 +1,29 @@
+//! Keeps the two trust stores that an issuing CA needs to believe a TPM: **EKROOT** (the manufacturers' root CA
+//! certificates) and **EKCA** (their intermediates).
+//!
+//! The crate is laid out in layers; a module imports only from its own layer or a lower one:
+//!
+//! | layer | modules | may touch |
+//! |---|---|---|
+//! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`] | bytes |
+//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`export`] | bytes, a generation and a time |
+//! | L2 edges | [`clock`], [`file`], [`fetch`], [`db`], [`sync`], [`review`] | network, disk, clock |
+//! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
+
+pub mod catalogue;
+pub mod cert;
+pub mod cli;
+pub mod clock;
+pub mod db;
+pub mod export;
+pub mod fetch;
+pub mod file;
+pub mod fingerprint;
+pub mod log;
+pub mod oid;
+pub mod review;
+pub mod store;
+pub mod sync;
+pub mod time;
+pub mod vendor;
+pub mod verify;

@@ -1,0 +1,454 @@
+//! `sync`: every source of the catalogue is fetched, held against its pin, and what is new goes into the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use serde::Serialize;
+
+use crate::catalogue::{Catalogue, Pin, Source};
+use crate::cert::Certificate;
+use crate::cert::container::{self, ContainerError, Found};
+use crate::db::{self, Author, Check, Database, Note};
+use crate::fetch::{self, Fetched, Fetcher, Limits, Request, Transport, Validators};
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::log::{Event, Origin, Seen, SourceName, Standing};
+use crate::store::record::State;
+use crate::store::{StoreName, Stores};
+use crate::vendor::VendorId;
+use crate::verify::algorithms;
+
+/// Told about progress, one source at a time.
+pub trait Progress: Send + Sync {
+    /// So many sources will be asked.
+    fn start(&self, sources: usize);
+    /// One is done.
+    fn done(&self, source: &SourceName);
+}
+
+/// What became of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It serves what its pin says (T8).
+    Pinned {
+        /// The certificate.
+        fingerprint: Fingerprint,
+        /// Whether the log has it, or the sighting of it, from this sync.
+        new: bool,
+    },
+    /// It serves a certificate recorded as earlier (T8).
+    EarlierCertificate {
+        /// The certificate.
+        fingerprint: Fingerprint,
+    },
+    /// It serves another certificate with the same key and subject, now a candidate (T9).
+    ReIssuedSameKey {
+        /// The certificate.
+        fingerprint: Fingerprint,
+    },
+    /// It serves something that its pin does not allow; it was dropped (T10).
+    Drifted {
+        /// The pin.
+        pinned: Fingerprint,
+        /// SHA-256 of what it serves.
+        actual: Digest,
+        /// What that is.
+        what: String,
+    },
+    /// It could not be fetched (T11).
+    Failed {
+        /// The kind, a stable code.
+        failure: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The mirror does not have it (T11).
+    Absent,
+}
+
+/// One source and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    /// The source.
+    #[serde(flatten)]
+    pub source: SourceName,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// What reviewers decided against the certificate it serves, which stands (T14).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<State>,
+}
+
+/// What a sync did.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Each source, in the order of the catalogue.
+    pub sources: Vec<SourceReport>,
+    /// The stores after it.
+    pub stores: Stores,
+    /// How many events it appended.
+    pub appended: usize,
+    /// Certificates that this sync put into a store, took out, or moved.
+    pub moves: Vec<Move>,
+    /// What happened beside it that a person should know.
+    pub notices: Vec<String>,
+}
+
+/// A certificate whose place changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Move {
+    /// The certificate.
+    pub fingerprint: Fingerprint,
+    /// Where it was.
+    pub from: Option<StoreName>,
+    /// Where it is.
+    pub to: Option<StoreName>,
+}
+
+impl Report {
+    /// How many sources have this kind of outcome.
+    pub fn count(&self, kind: impl Fn(&Outcome) -> bool) -> usize {
+        self.sources.iter().filter(|report| kind(&report.outcome)).count()
+    }
+}
+
+/// Syncs the sources of `vendors` (all if empty) over `transport`, and appends what is new.
+///
+/// No lock is held while fetching: readers and other writers go on. What the answers mean is decided against the
+/// stores as they are when the events are appended.
+///
+/// # Errors
+///
+/// [`db::Error`] if the store cannot be read or written; a source that fails is a part of the report.
+pub async fn run(
+    catalogue: &Catalogue,
+    vendors: &[VendorId],
+    transport: Arc<dyn Transport>,
+    limits: Limits,
+    database: &dyn Database,
+    author: &Author,
+    progress: &dyn Progress,
+) -> Result<Report, db::Error> {
+    let sources: Vec<(SourceName, &Source, &[String])> = catalogue
+        .vendors()
+        .iter()
+        .filter(|vendor| vendors.is_empty() || vendors.contains(&vendor.id))
+        .flat_map(|vendor| {
+            vendor.sources.iter().map(|source| {
+                let name =
+                    SourceName { vendor: vendor.id.clone(), name: source.name.clone(), url: source.url.clone() };
+                (name, source, vendor.hosts.as_slice())
+            })
+        })
+        .collect();
+    let before = database.load(Check::Quick)?;
+    let notes = database.notes();
+    let hosts = sources.iter().flat_map(|(_, _, hosts)| hosts.iter().map(String::as_str));
+    let fetcher = Fetcher::new(transport, limits, hosts);
+    progress.start(sources.len());
+    let requests = sources.iter().map(|(name, source, hosts)| {
+        let request = Request {
+            url: source.url.clone(),
+            cap: fetch::CERTIFICATE_CAP,
+            validators: validators(&before, source, notes.get(source.url.as_str())),
+        };
+        let fetcher = &fetcher;
+        async move {
+            let fetched = fetcher.get(&request, hosts).await;
+            progress.done(name);
+            fetched
+        }
+    });
+    // The fetcher's own limits hold; this only keeps the order.
+    let fetched: Vec<_> = futures::stream::iter(requests).buffered(limits.total.max(1) * 4).collect().await;
+
+    let answers: Vec<Answer> = sources
+        .iter()
+        .zip(&fetched)
+        .map(|((name, _, _), fetched)| Answer::read(fetched, notes.get(name.url.as_str())))
+        .collect();
+    let mut report = Vec::new();
+    let receipt = database.append(author, &mut |stores| {
+        let mut draft = Draft { pinned: pinned(stores, &sources, &answers), ..Draft::default() };
+        report.clear();
+        for ((name, source, _), answer) in sources.iter().zip(&answers) {
+            report.push(draft.take(stores, name, source, answer));
+        }
+        draft.into_events()
+    })?;
+    keep_notes(database, author, notes, &sources, &fetched, &report);
+    let moves = moves(&before, &receipt.stores);
+    Ok(Report { sources: report, stores: receipt.stores, appended: receipt.appended, moves, notices: receipt.notices })
+}
+
+/// What to ask again with: only if the certificate of the last sound answer is still known and still allowed.
+fn validators(stores: &Stores, source: &Source, note: Option<&Note>) -> Validators {
+    let sound = note.and_then(|note| note.fingerprint).is_some_and(|fingerprint| {
+        source.pin(fingerprint).is_some() && stores.record(fingerprint).is_some()
+    });
+    match note.filter(|_| sound) {
+        Some(note) => Validators { etag: note.etag.clone(), last_modified: note.last_modified.clone() },
+        None => Validators::default(),
+    }
+}
+
+/// What a source's answer is, before the stores are asked.
+enum Answer {
+    Certificate { found: Box<Found>, transport: String },
+    /// A certificate that is known already, as the server says that nothing changed.
+    Unchanged(Fingerprint),
+    NotAllowed { actual: Digest, what: String },
+    Failed { failure: String, detail: String },
+    Absent,
+}
+
+impl Answer {
+    fn read(fetched: &Result<Fetched, fetch::Error>, note: Option<&Note>) -> Self {
+        match fetched {
+            Err(fetch::Error::Absent) => Answer::Absent,
+            Err(error) => Answer::Failed { failure: error.code().to_owned(), detail: error.to_string() },
+            Ok(Fetched::NotModified) => match note.and_then(|note| note.fingerprint) {
+                Some(fingerprint) => Answer::Unchanged(fingerprint),
+                None => Answer::Failed {
+                    failure: "status".to_owned(),
+                    detail: "the server says that nothing changed, but nothing is known".to_owned(),
+                },
+            },
+            Ok(Fetched::Body { bytes, digest, transport, .. }) => {
+                Self::read_body(bytes, *digest, transport)
+            }
+        }
+    }
+
+    fn read_body(bytes: &[u8], digest: Digest, transport: &str) -> Self {
+        match container::read(bytes).map(|mut found| (found.pop(), found.len())) {
+            Ok((Some(found), 0)) => {
+                Answer::Certificate { found: Box::new(found), transport: transport.to_owned() }
+            }
+            Ok((_, others)) => Answer::NotAllowed {
+                actual: digest,
+                what: format!("{} certificates where one is pinned", others + 1),
+            },
+            // A bot wall or an error page says nothing about the manufacturer's certificate (T11).
+            Err(error @ (ContainerError::Html | ContainerError::Empty)) => {
+                Answer::Failed { failure: "not-a-certificate".to_owned(), detail: error.to_string() }
+            }
+            Err(error) => Answer::NotAllowed { actual: digest, what: error.to_string() },
+        }
+    }
+}
+
+/// The events of a sync as they come together.
+#[derive(Default)]
+struct Draft<'a> {
+    /// What this sync itself approves: a re-issue may verify under it before the log has it (T9).
+    pinned: Vec<&'a Certificate>,
+    seen: Vec<Seen>,
+    others: Vec<Event>,
+}
+
+impl Draft<'_> {
+    fn take(&mut self, stores: &Stores, name: &SourceName, source: &Source, answer: &Answer) -> SourceReport {
+        let (outcome, refused) = match answer {
+            Answer::Absent => (Outcome::Absent, None),
+            Answer::Failed { failure, detail } => {
+                self.failed(stores, name, failure, detail);
+                (Outcome::Failed { failure: failure.clone(), detail: detail.clone() }, None)
+            }
+            Answer::NotAllowed { actual, what } => (self.drifted(stores, name, source, *actual, what), None),
+            Answer::Unchanged(fingerprint) => {
+                self.recovered(stores, name);
+                let outcome = match source.pin(*fingerprint) {
+                    Some(Pin::Earlier) => Outcome::EarlierCertificate { fingerprint: *fingerprint },
+                    _ => Outcome::Pinned { fingerprint: *fingerprint, new: false },
+                };
+                (outcome, refused(stores, *fingerprint))
+            }
+            Answer::Certificate { found, transport } => {
+                let fingerprint = found.certificate.fingerprint();
+                let standing = match source.pin(fingerprint) {
+                    Some(Pin::Current) => Some(Standing::Pinned),
+                    Some(Pin::Earlier) => Some(Standing::EarlierCertificate),
+                    None => (source.same_key_and_subject(&found.certificate)
+                        && self.signature_holds(stores, &found.certificate))
+                    .then_some(Standing::ReIssuedSameKey),
+                };
+                match standing {
+                    Some(standing) => {
+                        let new = self.saw(stores, name, source, found, standing, transport);
+                        self.recovered(stores, name);
+                        let outcome = match standing {
+                            Standing::Pinned => Outcome::Pinned { fingerprint, new },
+                            Standing::EarlierCertificate => Outcome::EarlierCertificate { fingerprint },
+                            Standing::ReIssuedSameKey => Outcome::ReIssuedSameKey { fingerprint },
+                        };
+                        (outcome, refused(stores, fingerprint))
+                    }
+                    None => {
+                        let what = format!("another certificate, of {}", found.certificate.subject());
+                        let actual = Digest::from_bytes(*fingerprint.as_bytes());
+                        (self.drifted(stores, name, source, actual, &what), None)
+                    }
+                }
+            }
+        };
+        SourceReport { source: name.clone(), outcome, refused }
+    }
+
+    fn signature_holds(&self, stores: &Stores, certificate: &Certificate) -> bool {
+        stores.signature_holds(certificate)
+            || self.pinned.iter().any(|issuer| {
+                issuer.subject() == certificate.issuer()
+                    && algorithms::signed_by(certificate, &issuer.key()).is_ok()
+            })
+    }
+
+    /// Notes a sighting, unless the log has it. Says whether it is new.
+    fn saw(
+        &mut self,
+        stores: &Stores,
+        name: &SourceName,
+        source: &Source,
+        found: &Found,
+        standing: Standing,
+        transport: &str,
+    ) -> bool {
+        let fingerprint = found.certificate.fingerprint();
+        let record = stores.record(fingerprint);
+        let known = record.is_some_and(|record| {
+            record.sightings.iter().any(|sighting| {
+                sighting.quirks == found.around
+                    && matches!(&sighting.origin, Origin::Source { source: seen, role, standing: stands, .. }
+                        if seen == name && *role == source.role && *stands == standing)
+            })
+        });
+        if known {
+            return false;
+        }
+        let carried = record.is_some() || self.seen.iter().any(|seen| seen.fingerprint == fingerprint);
+        self.seen.push(Seen {
+            fingerprint,
+            der: (!carried).then(|| found.certificate.der().to_vec()),
+            origin: Origin::Source {
+                source: name.clone(),
+                role: source.role,
+                standing,
+                transport: transport.to_owned(),
+            },
+            quirks: found.around.clone(),
+        });
+        true
+    }
+
+    fn drifted(
+        &mut self,
+        stores: &Stores,
+        name: &SourceName,
+        source: &Source,
+        actual: Digest,
+        what: &str,
+    ) -> Outcome {
+        let known = stores.source(name.url.as_str()).is_some_and(|state| state.drift.contains(&actual));
+        if !known {
+            self.others.push(Event::Drifted {
+                source: name.clone(),
+                pinned: source.sha256,
+                actual,
+                what: what.to_owned(),
+            });
+        }
+        Outcome::Drifted { pinned: source.sha256, actual, what: what.to_owned() }
+    }
+
+    fn failed(&mut self, stores: &Stores, name: &SourceName, failure: &str, detail: &str) {
+        let known = stores.source(name.url.as_str()).is_some_and(|state| state.failures.contains(failure));
+        if !known {
+            self.others.push(Event::FetchFailed {
+                source: name.clone(),
+                failure: failure.to_owned(),
+                detail: detail.to_owned(),
+            });
+        }
+    }
+
+    fn recovered(&mut self, stores: &Stores, name: &SourceName) {
+        if stores.source(name.url.as_str()).is_some_and(|state| !state.is_sound()) {
+            self.others.push(Event::Recovered { source: name.clone() });
+        }
+    }
+
+    fn into_events(self) -> Vec<Event> {
+        let seen = (!self.seen.is_empty()).then_some(Event::Seen { certificates: self.seen });
+        seen.into_iter().chain(self.others).collect()
+    }
+}
+
+/// The answers that match their pins, and that no reviewer decided against.
+fn pinned<'a>(
+    stores: &Stores,
+    sources: &[(SourceName, &Source, &[String])],
+    answers: &'a [Answer],
+) -> Vec<&'a Certificate> {
+    let certificate = |(source, answer): (&Source, &'a Answer)| match answer {
+        Answer::Certificate { found, .. } => {
+            let fingerprint = found.certificate.fingerprint();
+            let allowed = source.pin(fingerprint).is_some()
+                && !stores.is_key_distrusted(found.certificate.key().fingerprint())
+                && refused(stores, fingerprint).is_none();
+            allowed.then_some(&found.certificate)
+        }
+        _ => None,
+    };
+    sources.iter().map(|(_, source, _)| *source).zip(answers).filter_map(certificate).collect()
+}
+
+fn refused(stores: &Stores, fingerprint: Fingerprint) -> Option<State> {
+    let state = stores.state(stores.record(fingerprint)?);
+    matches!(state, State::Rejected | State::Distrusted).then_some(state)
+}
+
+/// The certificates whose place differs between two states of the stores.
+pub fn moves(before: &Stores, after: &Stores) -> Vec<Move> {
+    let place = |stores: &Stores, fingerprint| stores.record(fingerprint).and_then(crate::store::record::Record::store);
+    let known = after.records().map(crate::store::record::Record::fingerprint);
+    known
+        .map(|fingerprint| Move { fingerprint, from: place(before, fingerprint), to: place(after, fingerprint) })
+        .filter(|moved| moved.from != moved.to)
+        .collect()
+}
+
+fn keep_notes(
+    database: &dyn Database,
+    author: &Author,
+    mut notes: BTreeMap<String, Note>,
+    sources: &[(SourceName, &Source, &[String])],
+    fetched: &[Result<Fetched, fetch::Error>],
+    report: &[SourceReport],
+) {
+    for (((name, _, _), fetched), report) in sources.iter().zip(fetched).zip(report) {
+        let note = notes.entry(name.url.to_string()).or_default();
+        if report.outcome != Outcome::Absent {
+            note.checked = Some(author.time);
+        }
+        match (&report.outcome, fetched) {
+            (
+                Outcome::Pinned { fingerprint, .. } | Outcome::EarlierCertificate { fingerprint },
+                Ok(Fetched::Body { validators, .. }),
+            ) => {
+                note.etag.clone_from(&validators.etag);
+                note.last_modified.clone_from(&validators.last_modified);
+                note.fingerprint = Some(*fingerprint);
+            }
+            (Outcome::Pinned { .. } | Outcome::EarlierCertificate { .. }, Ok(Fetched::NotModified)) => {}
+            _ => {
+                note.etag = None;
+                note.last_modified = None;
+                note.fingerprint = None;
+            }
+        }
+    }
+    notes.retain(|_, note| note.checked.is_some());
+    database.keep_notes(&notes);
+}
