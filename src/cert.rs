@@ -171,7 +171,8 @@ impl<'a> PublicKey<'a> {
         if self.algorithm != oid::RSA_ENCRYPTION.as_bytes() && self.algorithm != oid::RSAES_OAEP.as_bytes() {
             return None;
         }
-        let mut inside = tlv::Cursor::new(self.bits).expect(der::Tag::Sequence, "RSAPublicKey").ok()?.inside();
+        let mut inside =
+            tlv::Cursor::new(self.bits).expect(der::Tag::Sequence, "RSAPublicKey").ok()?.inside();
         let mut number = || {
             let content = inside.expect(der::Tag::Integer, "RSAPublicKey").ok()?.content;
             let zeros = content.iter().take_while(|octet| **octet == 0).count();

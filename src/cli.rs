@@ -63,7 +63,13 @@ pub struct Global {
     store: Option<PathBuf>,
 
     /// A catalogue to use in place of the embedded one: a folder of TOML files
-    #[arg(long, global = true, env = "EKSTORE_CATALOGUE", value_name = "DIR", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "EKSTORE_CATALOGUE",
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
     catalogue: Option<PathBuf>,
 
     /// Who acts, for the log [default: user@host]
@@ -75,7 +81,13 @@ pub struct Global {
     format: Format,
 
     /// How long to wait, in seconds, for another process that is writing
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10, help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        help_heading = "Global options"
+    )]
     lock_timeout: u32,
 
     /// Go on although the log lost events that the index had seen; the reason is recorded
@@ -165,7 +177,8 @@ fn default_store() -> Result<PathBuf, Error> {
         .or_else(|| set("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("ekstore"))
         .ok_or_else(|| {
-            Error::new(Kind::Usage, "there is no home folder to keep the store in").with_hint("give one with --store DIR")
+            Error::new(Kind::Usage, "there is no home folder to keep the store in")
+                .with_hint("give one with --store DIR")
         })
 }
 
@@ -190,6 +203,7 @@ fn read_catalogue(folder: &std::path::Path) -> Result<Catalogue, Error> {
 /// Runs the program with these arguments, the first being its name. Returns the exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     silence_guarded_panics();
+    report_file_size_limits();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -258,7 +272,10 @@ fn accept_truncated_log(context: &Context, reason: &str, ui: &Ui) -> Result<(), 
         return Err(Error::new(Kind::Usage, "--accept-truncated-log needs a reason that is not empty"));
     }
     let receipt = context.database().accept_truncation(&context.author(), reason)?;
-    ui.warning(format!("the loss of events was accepted; the log holds {} events now", receipt.stores.events()));
+    ui.warning(format!(
+        "the loss of events was accepted; the log holds {} events now",
+        receipt.stores.events()
+    ));
     Ok(())
 }
 
@@ -270,4 +287,32 @@ fn silence_guarded_panics() {
             inner(info);
         }
     }));
+}
+
+/// A file size limit (`ulimit -f`) is a full disk to us: an error from the write, not the end of the process.
+#[cfg(unix)]
+fn report_file_size_limits() {
+    let ignored = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    // If it cannot be registered the signal ends the process, as it would have.
+    let _ = signal_hook::flag::register(signal_hook::consts::signal::SIGXFSZ, ignored);
+}
+
+#[cfg(not(unix))]
+fn report_file_size_limits() {}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+        // Options of a command and global ones share one space of names: read each command's once.
+        for command in ["list", "status", "review", "vendors list", "log verify"] {
+            let arguments = ["ekstore"].into_iter().chain(command.split(' '));
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{command}");
+        }
+    }
 }

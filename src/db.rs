@@ -38,7 +38,8 @@ pub trait Database: Send + Sync {
     /// # Errors
     ///
     /// [`Error`] if the log cannot be read, checked, locked or written; nothing was appended then.
-    fn append(&self, author: &Author, draft: &mut dyn FnMut(&Stores) -> Vec<Event>) -> Result<Receipt, Error>;
+    fn append(&self, author: &Author, draft: &mut dyn FnMut(&Stores) -> Vec<Event>)
+    -> Result<Receipt, Error>;
 
     /// What trust does not depend on: notes about sources, by URL. Empty if they cannot be read.
     fn notes(&self) -> BTreeMap<String, Note>;

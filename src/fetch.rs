@@ -188,8 +188,13 @@ pub struct Fetcher {
 
 impl Fetcher {
     /// Prepares for requests to `hosts`.
-    pub fn new<'a>(transport: Arc<dyn Transport>, limits: Limits, hosts: impl IntoIterator<Item = &'a str>) -> Self {
-        let hosts = hosts.into_iter().map(|host| (host.to_owned(), Semaphore::new(limits.per_host))).collect();
+    pub fn new<'a>(
+        transport: Arc<dyn Transport>,
+        limits: Limits,
+        hosts: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let hosts =
+            hosts.into_iter().map(|host| (host.to_owned(), Semaphore::new(limits.per_host))).collect();
         Self { transport, limits, total: Semaphore::new(limits.total), hosts }
     }
 
@@ -217,7 +222,11 @@ impl Fetcher {
     }
 
     /// One try: the request and its redirects.
-    async fn follow(&self, request: &Request, hosts: &[String]) -> Result<Fetched, (Error, Option<Duration>)> {
+    async fn follow(
+        &self,
+        request: &Request,
+        hosts: &[String],
+    ) -> Result<Fetched, (Error, Option<Duration>)> {
         let mut request = request.clone();
         let plain = |error| (error, None);
         for _ in 0..=self.limits.redirects {
@@ -271,6 +280,7 @@ fn check_host(url: &Url, hosts: &[String]) -> Result<(), Error> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unnecessary_wraps, reason = "the script holds results")]
 mod tests {
     use std::sync::Mutex;
 
@@ -296,14 +306,17 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, location: Option<&str>) -> Result<Response, Error> {
-        Ok(Response {
+    type Scripted = Result<Response, Error>;
+
+    fn answer(status: u16, location: Option<&str>) -> Scripted {
+        let response = Response {
             status,
             location: location.map(str::to_owned),
             body: b"body".to_vec(),
             validators: Validators::default(),
             retry_after: Some(Duration::ZERO),
-        })
+        };
+        Scripted::Ok(response)
     }
 
     fn get(answers: Vec<Result<Response, Error>>) -> (Result<Fetched, Error>, usize) {
@@ -328,7 +341,8 @@ mod tests {
         assert_eq!(left, 0);
         let (result, left) = get(vec![answer(403, None), answer(200, None)]);
         assert_eq!((result, left), (Err(Error::Status(403)), 1));
-        let (result, left) = get(vec![answer(503, None), answer(503, None), answer(503, None), answer(200, None)]);
+        let (result, left) =
+            get(vec![answer(503, None), answer(503, None), answer(503, None), answer(200, None)]);
         assert_eq!((result, left), (Err(Error::Status(503)), 1));
     }
 

@@ -15,6 +15,7 @@ pub mod cert;
 pub mod cli;
 pub mod clock;
 pub mod db;
+pub mod demo;
 pub mod export;
 pub mod fetch;
 pub mod file;

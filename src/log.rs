@@ -357,17 +357,19 @@ pub fn read(bytes: &[u8], acknowledged: u64) -> Result<Log, Damage> {
     Ok(log)
 }
 
+/// What says which program wrote a line; every version can read it.
+#[derive(Deserialize)]
+struct Written {
+    format: u32,
+    version: String,
+}
+
 fn parse(text: &[u8]) -> Result<Entry, Fault> {
     let body = text.len().checked_sub(SUM_LENGTH).ok_or(Fault::NoSum)?;
     let (signed, sum) = text.split_at(body);
     let sum = sum.strip_prefix(SUM).and_then(|sum| sum.strip_suffix(b"\"}")).ok_or(Fault::NoSum)?;
     if sum != Digest::of(signed).to_string().as_bytes() {
         return Err(Fault::Sum);
-    }
-    #[derive(Deserialize)]
-    struct Written {
-        format: u32,
-        version: String,
     }
     let unreadable = |error: serde_json::Error| Fault::Unreadable(error.to_string());
     let written: Written = serde_json::from_slice(text).map_err(unreadable)?;
@@ -394,9 +396,9 @@ fn begins_with_a_whole_line(rest: &[u8]) -> bool {
 
 fn check_certificates(event: &Event) -> Result<(), Fault> {
     let Event::Seen { certificates } = event else { return Ok(()) };
-    let wrong = certificates.iter().find(|seen| {
-        seen.der.as_ref().is_some_and(|der| Fingerprint::of(der) != seen.fingerprint)
-    });
+    let wrong = certificates
+        .iter()
+        .find(|seen| seen.der.as_ref().is_some_and(|der| Fingerprint::of(der) != seen.fingerprint));
     wrong.map_or(Ok(()), |seen| Err(Fault::Certificate(seen.fingerprint)))
 }
 
@@ -407,7 +409,6 @@ mod base64 {
     use data_encoding::BASE64;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde's `with` passes the field by reference")]
     pub(super) fn serialize<S: Serializer>(der: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
         match der {
             Some(der) => serializer.serialize_str(&BASE64.encode(der)),
@@ -415,7 +416,9 @@ mod base64 {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u8>>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
         let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
         text.map(|text| BASE64.decode(text.as_bytes()).map_err(serde::de::Error::custom)).transpose()
     }

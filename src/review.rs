@@ -67,7 +67,9 @@ impl Error {
     /// What to do about it, if there is something.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Error::NotAFingerprint(_) | Error::Unknown(_) => Some("`ekstore list` and `ekstore review` show them"),
+            Error::NotAFingerprint(_) | Error::Unknown(_) => {
+                Some("`ekstore list` and `ekstore review` show them")
+            }
             Error::Ambiguous { .. } => Some("give more digits"),
             Error::Refused { .. } => Some("`ekstore reinstate` takes it back, with a reason"),
             Error::NoReason => None,
@@ -96,7 +98,8 @@ pub struct Decided {
 /// [`Error::NotAFingerprint`], [`Error::Unknown`] or [`Error::Ambiguous`].
 pub fn find<'a>(stores: &'a Stores, digits: &str) -> Result<&'a Record, Error> {
     let plain: String = digits.chars().filter(|c| *c != ':').collect();
-    let sound = (SHORTEST_PREFIX..=64).contains(&plain.len()) && plain.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let sound =
+        (SHORTEST_PREFIX..=64).contains(&plain.len()) && plain.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !sound {
         return Err(Error::NotAFingerprint(digits.chars().take(80).collect()));
     }
@@ -229,8 +232,8 @@ pub fn add(
             let record = stores.record(fingerprint);
             let drafted = seen.iter().any(|seen| seen.fingerprint == fingerprint);
             certificates.push((fingerprint, record.is_none() && !drafted));
-            let known =
-                record.is_some_and(|record| record.sightings.iter().any(|sighting| sighting.origin == origin));
+            let known = record
+                .is_some_and(|record| record.sightings.iter().any(|sighting| sighting.origin == origin));
             if known || drafted {
                 continue;
             }

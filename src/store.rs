@@ -125,8 +125,11 @@ impl Stores {
     /// As [`Stores::fold`].
     pub fn extend(&mut self, lines: &[Line]) -> Result<(), Damage> {
         for line in lines {
-            self.apply(&line.entry, line.digest)
-                .map_err(|fault| Damage { line: line.entry.n, offset: line.start, fault })?;
+            self.apply(&line.entry, line.digest).map_err(|fault| Damage {
+                line: line.entry.n,
+                offset: line.start,
+                fault,
+            })?;
         }
         Ok(())
     }
@@ -191,8 +194,7 @@ impl Stores {
             return Ok(());
         }
         let der = seen.der.as_ref().ok_or(Fault::UnknownCertificate(seen.fingerprint))?;
-        let certificate =
-            decode::certificate(der).map_err(|error| Fault::Unreadable(error.to_string()))?;
+        let certificate = decode::certificate(der).map_err(|error| Fault::Unreadable(error.to_string()))?;
         self.records.insert(seen.fingerprint, Record::new(certificate, sighting));
         Ok(())
     }
@@ -205,8 +207,7 @@ impl Stores {
         reason: &str,
     ) -> Result<(), Fault> {
         for fingerprint in certificates {
-            let record =
-                self.records.get_mut(fingerprint).ok_or(Fault::UnknownCertificate(*fingerprint))?;
+            let record = self.records.get_mut(fingerprint).ok_or(Fault::UnknownCertificate(*fingerprint))?;
             record.decisions.push(Decision {
                 verb,
                 reason: reason.to_owned(),
@@ -262,7 +263,11 @@ impl Stores {
 
     /// The state of a certificate's record.
     pub fn state(&self, record: &Record) -> State {
-        if self.distrusted_keys.contains(&record.key_fingerprint()) { State::Distrusted } else { record.own_state() }
+        if self.distrusted_keys.contains(&record.key_fingerprint()) {
+            State::Distrusted
+        } else {
+            record.own_state()
+        }
     }
 
     /// Whether this public key is distrusted (T15).
@@ -316,9 +321,7 @@ impl Stores {
     /// approved certificate (T9).
     pub fn signature_holds(&self, certificate: &Certificate) -> bool {
         (certificate.is_self_issued() && algorithms::signed_by(certificate, &certificate.key()).is_ok())
-            || self
-                .verifying_issuers(certificate, |record| self.state(record) == State::Approved)
-                .is_some()
+            || self.verifying_issuers(certificate, |record| self.state(record) == State::Approved).is_some()
     }
 }
 

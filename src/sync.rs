@@ -137,8 +137,11 @@ pub async fn run(
         .filter(|vendor| vendors.is_empty() || vendors.contains(&vendor.id))
         .flat_map(|vendor| {
             vendor.sources.iter().map(|source| {
-                let name =
-                    SourceName { vendor: vendor.id.clone(), name: source.name.clone(), url: source.url.clone() };
+                let name = SourceName {
+                    vendor: vendor.id.clone(),
+                    name: source.name.clone(),
+                    url: source.url.clone(),
+                };
                 (name, source, vendor.hosts.as_slice())
             })
         })
@@ -180,14 +183,20 @@ pub async fn run(
     })?;
     keep_notes(database, author, notes, &sources, &fetched, &report);
     let moves = moves(&before, &receipt.stores);
-    Ok(Report { sources: report, stores: receipt.stores, appended: receipt.appended, moves, notices: receipt.notices })
+    Ok(Report {
+        sources: report,
+        stores: receipt.stores,
+        appended: receipt.appended,
+        moves,
+        notices: receipt.notices,
+    })
 }
 
 /// What to ask again with: only if the certificate of the last sound answer is still known and still allowed.
 fn validators(stores: &Stores, source: &Source, note: Option<&Note>) -> Validators {
-    let sound = note.and_then(|note| note.fingerprint).is_some_and(|fingerprint| {
-        source.pin(fingerprint).is_some() && stores.record(fingerprint).is_some()
-    });
+    let sound = note
+        .and_then(|note| note.fingerprint)
+        .is_some_and(|fingerprint| source.pin(fingerprint).is_some() && stores.record(fingerprint).is_some());
     match note.filter(|_| sound) {
         Some(note) => Validators { etag: note.etag.clone(), last_modified: note.last_modified.clone() },
         None => Validators::default(),
@@ -196,11 +205,20 @@ fn validators(stores: &Stores, source: &Source, note: Option<&Note>) -> Validato
 
 /// What a source's answer is, before the stores are asked.
 enum Answer {
-    Certificate { found: Box<Found>, transport: String },
+    Certificate {
+        found: Box<Found>,
+        transport: String,
+    },
     /// A certificate that is known already, as the server says that nothing changed.
     Unchanged(Fingerprint),
-    NotAllowed { actual: Digest, what: String },
-    Failed { failure: String, detail: String },
+    NotAllowed {
+        actual: Digest,
+        what: String,
+    },
+    Failed {
+        failure: String,
+        detail: String,
+    },
     Absent,
 }
 
@@ -216,9 +234,7 @@ impl Answer {
                     detail: "the server says that nothing changed, but nothing is known".to_owned(),
                 },
             },
-            Ok(Fetched::Body { bytes, digest, transport, .. }) => {
-                Self::read_body(bytes, *digest, transport)
-            }
+            Ok(Fetched::Body { bytes, digest, transport, .. }) => Self::read_body(bytes, *digest, transport),
         }
     }
 
@@ -411,10 +427,16 @@ fn refused(stores: &Stores, fingerprint: Fingerprint) -> Option<State> {
 
 /// The certificates whose place differs between two states of the stores.
 pub fn moves(before: &Stores, after: &Stores) -> Vec<Move> {
-    let place = |stores: &Stores, fingerprint| stores.record(fingerprint).and_then(crate::store::record::Record::store);
+    let place = |stores: &Stores, fingerprint| {
+        stores.record(fingerprint).and_then(crate::store::record::Record::store)
+    };
     let known = after.records().map(crate::store::record::Record::fingerprint);
     known
-        .map(|fingerprint| Move { fingerprint, from: place(before, fingerprint), to: place(after, fingerprint) })
+        .map(|fingerprint| Move {
+            fingerprint,
+            from: place(before, fingerprint),
+            to: place(after, fingerprint),
+        })
         .filter(|moved| moved.from != moved.to)
         .collect()
 }

@@ -70,9 +70,8 @@ impl Time {
     }
 
     fn from_fields(content: &[u8], year: Option<i16>, start: usize) -> Result<Self, ParseTimeError> {
-        let two = |index: usize| {
-            digits(content, start + index * 2, 2).and_then(|number| i8::try_from(number).ok())
-        };
+        let two =
+            |index: usize| digits(content, start + index * 2, 2).and_then(|number| i8::try_from(number).ok());
         (|| {
             if content.len() != start + 11 || content.last() != Some(&b'Z') {
                 return None;
@@ -86,9 +85,10 @@ impl Time {
 
 fn digits(content: &[u8], at: usize, count: usize) -> Option<i16> {
     let slice = content.get(at..at + count)?;
-    slice.iter().all(u8::is_ascii_digit).then(|| {
-        slice.iter().fold(0, |number, digit| number * 10 + i16::from(digit - b'0'))
-    })
+    slice
+        .iter()
+        .all(u8::is_ascii_digit)
+        .then(|| slice.iter().fold(0, |number, digit| number * 10 + i16::from(digit - b'0')))
 }
 
 impl fmt::Display for Time {
@@ -143,7 +143,10 @@ mod tests {
     #[test]
     fn reads_both_forms_and_the_last_second() {
         assert_eq!(Time::from_utc_time(b"700101000000Z"), Ok(Time(0)));
-        assert_eq!(Time::from_utc_time(b"491231235959Z").map(|t| t.to_string()), Ok("2049-12-31T23:59:59Z".into()));
+        assert_eq!(
+            Time::from_utc_time(b"491231235959Z").map(|t| t.to_string()),
+            Ok("2049-12-31T23:59:59Z".into())
+        );
         assert_eq!(Time::from_utc_time(b"500101000000Z").map(Time::year), Ok(1950));
         assert_eq!(Time::from_generalized_time(b"99991231235959Z"), Ok(Time::NO_END));
         assert_eq!("9999-12-31T23:59:59Z".parse(), Ok(Time::NO_END));

@@ -39,7 +39,13 @@ pub struct Policy {
 /// `at` counts whole seconds; both ends of a validity period are inside it. `extra` is untrusted, in any order.
 ///
 /// [RFC 5280 §6.1]: https://www.rfc-editor.org/rfc/rfc5280#section-6.1
-pub fn verify(trust: &TrustStore, leaf: &Certificate, extra: &[Certificate], policy: Policy, at: Time) -> Report {
+pub fn verify(
+    trust: &TrustStore,
+    leaf: &Certificate,
+    extra: &[Certificate],
+    policy: Policy,
+    at: Time,
+) -> Report {
     let mut failures: Vec<Failure> = profile::refusals(leaf).into_iter().collect();
     let outcome = Search::new(trust, extra, policy, at).run(leaf);
     let (chain, found, spent) = match outcome {
@@ -60,9 +66,10 @@ pub fn verify(trust: &TrustStore, leaf: &Certificate, extra: &[Certificate], pol
     if failures.is_empty() && chain.iter().any(|link| link.origin == verdict::LinkOrigin::Extra) {
         warnings.push(Warning::IssuerNotInEkca);
     }
-    if chain.windows(2).any(|pair| {
-        pair[0].certificate.validity().not_after > pair[1].certificate.validity().not_after
-    }) {
+    if chain
+        .windows(2)
+        .any(|pair| pair[0].certificate.validity().not_after > pair[1].certificate.validity().not_after)
+    {
         warnings.push(Warning::OutlivesIssuer);
     }
     warnings.sort_unstable();

@@ -48,13 +48,22 @@ pub fn check(catalogue: &Catalogue) -> Vec<Finding> {
         };
         registry(vendor, &mut report);
         for host in &vendor.hosts {
-            if url::Host::parse(host).map_or(true, |parsed| !matches!(parsed, url::Host::Domain(name) if name == *host && name.contains('.'))) {
+            if url::Host::parse(host).map_or(
+                true,
+                |parsed| !matches!(parsed, url::Host::Domain(name) if name == *host && name.contains('.')),
+            ) {
                 report(None, "host-malformed", format!("{host:?} is not a full host name in lower case"));
             }
         }
         let mut names: Vec<&str> = Vec::new();
-        let entries = vendor.sources.iter().map(|source| (&source.name, &source.evidence, &source.manufacturers, &source.subject));
-        let known = vendor.certificates.iter().map(|known| (&known.name, &known.evidence, &known.manufacturers, &known.subject));
+        let entries = vendor
+            .sources
+            .iter()
+            .map(|source| (&source.name, &source.evidence, &source.manufacturers, &source.subject));
+        let known = vendor
+            .certificates
+            .iter()
+            .map(|known| (&known.name, &known.evidence, &known.manufacturers, &known.subject));
         for (name, evidence, manufacturers, subject) in entries.chain(known) {
             if names.contains(&name.as_str()) {
                 report(Some(name), "name-duplicate", "another entry has this name".to_owned());
@@ -80,7 +89,10 @@ pub fn check(catalogue: &Catalogue) -> Vec<Finding> {
             if !matches!(source.url.scheme(), "https" | "http") {
                 report(name, "scheme", format!("{} is neither https nor http", source.url));
             }
-            if source.url.port().is_some() || !source.url.username().is_empty() || source.url.fragment().is_some() {
+            if source.url.port().is_some()
+                || !source.url.username().is_empty()
+                || source.url.fragment().is_some()
+            {
                 report(name, "url-form", format!("{} has a port, a user or a fragment", source.url));
             }
             if let Some(other) = urls.insert(source.url.to_string(), source.name.clone()) {
@@ -99,11 +111,17 @@ pub fn check(catalogue: &Catalogue) -> Vec<Finding> {
                     _ => false,
                 };
                 if !sound {
-                    report(name, "published-malformed", format!("{published:?} is not sha1: or sha256: and its digits"));
+                    report(
+                        name,
+                        "published-malformed",
+                        format!("{published:?} is not sha1: or sha256: and its digits"),
+                    );
                 }
             }
             for pin in source.earlier.iter().chain([&source.sha256]) {
-                if let Some(other) = pins.insert(*pin, source.name.clone()).filter(|other| *other != source.name) {
+                if let Some(other) =
+                    pins.insert(*pin, source.name.clone()).filter(|other| *other != source.name)
+                {
                     report(name, "pin-duplicate", format!("{other:?} has the same pin {pin}"));
                 }
             }
@@ -123,7 +141,11 @@ fn registry(vendor: &Vendor, report: &mut impl FnMut(Option<&str>, &'static str,
         Some(entry) => {
             let registered = data_encoding::HEXUPPER.encode(&entry.octets);
             if registered != vendor.registry {
-                report(None, "registry-differs", format!("registered is {registered}, not {}", vendor.registry));
+                report(
+                    None,
+                    "registry-differs",
+                    format!("registered is {registered}, not {}", vendor.registry),
+                );
             }
         }
     }
@@ -148,7 +170,7 @@ mod tests {
             hosts = ["A.example", "localhost"]
             [[source]]
             name = "one"
-            url = "ftp://other.example:21/x"
+            url = "ftp://other.example:2121/x"
             role = "intermediate"
             subject = "CN=x"
             sha256 = "0000000000000000000000000000000000000000000000000000000000000000"

@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn what_is_no_certificate_is_named() {
         assert_eq!(message(b""), "not a certificate: empty");
-        assert_eq!(message(b"\n <!DOCTYPE html><title>Please wait</title>"), "not a certificate: an HTML page");
+        assert_eq!(
+            message(b"\n <!DOCTYPE html><title>Please wait</title>"),
+            "not a certificate: an HTML page"
+        );
         assert_eq!(message(b"hello"), "not a certificate: neither DER nor PEM");
         assert_eq!(
             message(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"),

@@ -78,7 +78,8 @@ impl<'a> Decoder<'a> {
         let mut fields = outer.inside();
         let tbs = fields.expect(Tag::Sequence, "tbsCertificate")?;
         let outer_algorithm = fields.expect(Tag::Sequence, "signatureAlgorithm")?;
-        let signature = tlv::whole_octets(&fields.expect(Tag::BitString, "signatureValue")?, "signatureValue")?;
+        let signature =
+            tlv::whole_octets(&fields.expect(Tag::BitString, "signatureValue")?, "signatureValue")?;
         fields.finish("certificate")?;
 
         let mut fields = tbs.inside();
@@ -93,7 +94,8 @@ impl<'a> Decoder<'a> {
         let key = self.key(fields.expect(Tag::Sequence, "subjectPublicKeyInfo")?)?;
         fields.optional(context(1, false), "issuerUniqueID")?;
         fields.optional(context(2, false), "subjectUniqueID")?;
-        let (extensions, known) = self.extensions(fields.optional(context(3, true), "extensions")?, version)?;
+        let (extensions, known) =
+            self.extensions(fields.optional(context(3, true), "extensions")?, version)?;
         fields.finish("tbsCertificate")?;
 
         Ok(Certificate::from_parts(Parts {

@@ -156,7 +156,9 @@ pub fn same_text(one: &str, other: &str) -> bool {
 }
 
 fn is_blank(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | '\u{85}') || c == ' ' || tables::non_ascii_space_character(c)
+    matches!(c, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | '\u{85}')
+        || c == ' '
+        || tables::non_ascii_space_character(c)
 }
 
 /// Calls `each` for every attribute, with the index of its relative distinguished name.
@@ -169,7 +171,10 @@ fn walk<'a>(der: &'a [u8], mut each: impl FnMut(usize, Attribute<'a>)) -> Result
     while !rdns.is_empty() {
         let mut set = rdns.expect(Tag::Set, WHAT)?.inside();
         if set.is_empty() {
-            return Err(TlvError::Content { what: WHAT, why: "a relative distinguished name without attributes" });
+            return Err(TlvError::Content {
+                what: WHAT,
+                why: "a relative distinguished name without attributes",
+            });
         }
         while !set.is_empty() {
             let mut pair = set.expect(Tag::Sequence, WHAT)?.inside();

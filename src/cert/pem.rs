@@ -115,7 +115,11 @@ mod tests {
         let body: String = plain.lines().filter(|line| !line.starts_with('-')).collect();
         let one_line = format!("note\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
         for text in [&plain, &crlf, &trusted, &one_line] {
-            assert_eq!(read(text.as_bytes()).map(|blocks| blocks.certificates), Ok(vec![der.clone()]), "{text}");
+            assert_eq!(
+                read(text.as_bytes()).map(|blocks| blocks.certificates),
+                Ok(vec![der.clone()]),
+                "{text}"
+            );
         }
         assert!(read(trusted.as_bytes()).is_ok_and(|blocks| blocks.trusted_form));
         assert!(read(one_line.as_bytes()).is_ok_and(|blocks| blocks.long_line));
@@ -125,6 +129,6 @@ mod tests {
     #[test]
     fn a_block_without_end_is_an_error() {
         let text = write(&[1, 2, 3]);
-        assert!(read(text[..text.len() - 10].as_bytes()).is_err());
+        assert!(read(&text.as_bytes()[..text.len() - 10]).is_err());
     }
 }

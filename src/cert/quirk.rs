@@ -61,7 +61,10 @@ pub enum Quirk {
 impl Quirk {
     /// The stable code, such as `serial-not-minimal`.
     pub fn code(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 
     /// One sentence for people, without a final period.

@@ -186,7 +186,8 @@ pub fn unsigned(content: &[u8], what: &'static str) -> Result<u32, TlvError> {
         [first, ..] if *first >= 0x80 => Err(TlvError::Content { what, why: "a negative INTEGER" }),
         octets => {
             let value = octets.iter().skip_while(|octet| **octet == 0);
-            Ok(value.fold(0u64, |value, octet| ((value << 8) | u64::from(*octet)).min(u64::from(u32::MAX)))
+            Ok(value
+                .fold(0u64, |value, octet| ((value << 8) | u64::from(*octet)).min(u64::from(u32::MAX)))
                 .try_into()
                 .unwrap_or(u32::MAX))
         }
@@ -208,7 +209,12 @@ mod tests {
 
     #[test]
     fn refuses_lengths_that_der_does_not_allow() {
-        for bytes in [&[0x04, 0x80, 0, 0][..], &[0x04, 0x81, 0x01, 0], &[0x04, 0x05, 0], &[0x04, 0x84, 0xff, 0xff, 0xff, 0xff]] {
+        for bytes in [
+            &[0x04, 0x80, 0, 0][..],
+            &[0x04, 0x81, 0x01, 0],
+            &[0x04, 0x05, 0],
+            &[0x04, 0x84, 0xff, 0xff, 0xff, 0xff],
+        ] {
             assert!(Cursor::new(bytes).any("x").is_err(), "{bytes:02x?}");
         }
     }
@@ -217,7 +223,10 @@ mod tests {
     fn large_integers_are_cut_not_wrapped() {
         assert_eq!(unsigned(&[1, 0, 0, 0, 0], "n"), Ok(u32::MAX));
         assert_eq!(unsigned(&[0, 0, 0, 3], "n"), Ok(3));
-        assert_eq!(unsigned(&[0xff; 9], "n"), Err(TlvError::Content { what: "n", why: "a negative INTEGER" }));
+        assert_eq!(
+            unsigned(&[0xff; 9], "n"),
+            Err(TlvError::Content { what: "n", why: "a negative INTEGER" })
+        );
         assert_eq!(unsigned(&[0x7f; 40], "n"), Ok(u32::MAX));
     }
 }

@@ -148,8 +148,14 @@ fn run(which: &Which, decision: Decision, context: &Context, ui: &Ui) -> Result<
     }
     for moved in &decided.moves {
         if !ui.is_json() && !decided.certificates.contains(&moved.fingerprint) {
-            let place = |store: Option<StoreName>| store.map_or("no store".to_owned(), |store| store.to_string());
-            ui.line(format!("with it, from {} to {}: {}", place(moved.from), place(moved.to), moved.fingerprint));
+            let place =
+                |store: Option<StoreName>| store.map_or("no store".to_owned(), |store| store.to_string());
+            ui.line(format!(
+                "with it, from {} to {}: {}",
+                place(moved.from),
+                place(moved.to),
+                moved.fingerprint
+            ));
         }
     }
     Ok(Outcome::Done)

@@ -127,7 +127,10 @@ impl ExportArgs {
             match &self.form {
                 Form::Adcs(_) => {
                     ui.line(format!("manifest SHA-256 {}", row.manifest_sha256));
-                    ui.hint(format!("on the CA: .\\Import-EkStores.ps1 -ManifestSha256 {}", row.manifest_sha256));
+                    ui.hint(format!(
+                        "on the CA: .\\Import-EkStores.ps1 -ManifestSha256 {}",
+                        row.manifest_sha256
+                    ));
                 }
                 Form::Pem(_) => ui.line(format!("SHA-256 {}", row.manifest_sha256)),
             }
@@ -175,9 +178,8 @@ impl FormArgs {
         let database = context.database();
         let Some(generation) = self.generation else { return Ok(database.load(Check::Full)?) };
         let log = database.log()?;
-        let stores = Stores::at_generation(&log, generation).map_err(|damage| {
-            Error::new(Kind::Unknown, format!("the log is damaged: {damage}"))
-        })?;
+        let stores = Stores::at_generation(&log, generation)
+            .map_err(|damage| Error::new(Kind::Unknown, format!("the log is damaged: {damage}")))?;
         stores.ok_or_else(|| {
             Error::new(Kind::No, format!("the store has no generation {generation} yet"))
                 .with_hint("`ekstore status` tells the current one")

@@ -106,7 +106,9 @@ impl Row {
             is_ca: certificate.is_ca(),
             path_len: certificate.basic_constraints().and_then(|constraints| constraints.path_len),
             key_usage: certificate.key_usage().map(crate::cert::KeyUsage::names),
-            extended_key_usage: certificate.extended_key_usage().map(|usages| usages.map(oid::dotted).collect()),
+            extended_key_usage: certificate
+                .extended_key_usage()
+                .map(|usages| usages.map(oid::dotted).collect()),
             subject_key_id: certificate.subject_key_id().map(hex),
             authority_key_id: certificate.authority_key_id().map(hex),
             manufacturer: tpm.registered().map(|entry| entry.id.to_string()).or(tpm.manufacturer),
@@ -114,7 +116,10 @@ impl Row {
             firmware: tpm.version,
             extensions: certificate
                 .extensions()
-                .map(|extension| ExtensionRow { oid: oid::dotted(extension.oid), critical: extension.critical })
+                .map(|extension| ExtensionRow {
+                    oid: oid::dotted(extension.oid),
+                    critical: extension.critical,
+                })
                 .collect(),
             trailing_bytes: found.trailing,
             quirks: found.quirks(),
@@ -147,7 +152,10 @@ impl Row {
         optional("model", self.model.as_ref());
         optional("firmware", self.firmware.as_ref());
         for extension in &self.extensions {
-            field("extension", &format!("{}{}", extension.oid, if extension.critical { ", critical" } else { "" }));
+            field(
+                "extension",
+                &format!("{}{}", extension.oid, if extension.critical { ", critical" } else { "" }),
+            );
         }
         if self.trailing_bytes > 0 {
             field("cut off", &format!("{} bytes after the certificate", self.trailing_bytes));

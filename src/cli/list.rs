@@ -18,7 +18,7 @@ use crate::vendor::VendorId;
 #[derive(clap::Args, Debug)]
 pub struct ListArgs {
     /// Only those of one store
-    #[arg(long = "in", value_enum, ignore_case = true, value_name = "STORE")]
+    #[arg(id = "in-store", long = "in", value_enum, ignore_case = true, value_name = "STORE")]
     store: Option<StoreArg>,
 
     /// Only these manufacturers
@@ -126,13 +126,13 @@ impl<'a> Row<'a> {
         let state = ui.tone(tone, &format!("{:<10}", self.state));
         let vendor = self.manufacturer.map_or("-", VendorId::as_str);
         let until = self.not_after.to_string();
-        let flags: String = self.flags.iter().map(|flag| format!(" [{flag}]")).collect();
+        let flags: Vec<String> = self.flags.iter().map(|flag| format!(" [{flag}]")).collect();
         format!(
             "{store:<6} {vendor:<4} {state} {} {} {}{}",
             &until[..10],
             &self.fingerprint.to_string()[..16],
             self.subject,
-            ui.tone(Tone::Caution, &flags)
+            ui.tone(Tone::Caution, &flags.concat())
         )
     }
 }

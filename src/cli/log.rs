@@ -157,7 +157,9 @@ fn describe(event: &Event) -> String {
         Event::Approved { anchor: false, reason, .. } => format!("approved: {reason}"),
         Event::Approved { anchor: true, reason, .. } => format!("approved as anchor: {reason}"),
         Event::Rejected { reason, .. } => format!("rejected: {reason}"),
-        Event::Distrusted { keys, reason, .. } if keys.is_empty() => format!("distrusted the certificate: {reason}"),
+        Event::Distrusted { keys, reason, .. } if keys.is_empty() => {
+            format!("distrusted the certificate: {reason}")
+        }
         Event::Distrusted { reason, .. } => format!("distrusted the key: {reason}"),
         Event::Reinstated { reason, .. } => format!("reinstated: {reason}"),
         Event::Drifted { source, actual, what, .. } => format!("drift at {source}: {what}, SHA-256 {actual}"),

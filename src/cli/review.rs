@@ -33,7 +33,12 @@ impl ReviewArgs {
             ui.line(format!("    issuer    {}", row.issuer));
             ui.line(format!("    validity  {} to {}, {}", row.not_before, row.not_after, row.key));
             for sighting in &record.sightings {
-                ui.line(format!("    seen      {} by {}: {}", sighting.time, sighting.actor, origin(&sighting.origin)));
+                ui.line(format!(
+                    "    seen      {} by {}: {}",
+                    sighting.time,
+                    sighting.actor,
+                    origin(&sighting.origin)
+                ));
             }
             ui.line(format!("    approved, it would go to {}", destination(&stores, record)));
             if !row.quirks.is_empty() {

@@ -76,7 +76,10 @@ impl ShowArgs {
             field("state", &row.state.to_string());
             field("store", row.store.map_or("none", StoreName::as_str));
             if let Some(issuer) = record.placement.issuer.and_then(|issuer| stores.record(issuer)) {
-                field("verifies under", &format!("{} {}", issuer.fingerprint(), issuer.certificate.subject()));
+                field(
+                    "verifies under",
+                    &format!("{} {}", issuer.fingerprint(), issuer.certificate.subject()),
+                );
             }
             for flag in &row.flags {
                 field("flag", &format!("{flag}: {}", flag.explain()));
@@ -85,7 +88,10 @@ impl ShowArgs {
                 field("quirk", &format!("{quirk}: {}", quirk.explain()));
             }
             for sighting in &record.sightings {
-                field("seen", &format!("{} by {}: {}", sighting.time, sighting.actor, origin(&sighting.origin)));
+                field(
+                    "seen",
+                    &format!("{} by {}: {}", sighting.time, sighting.actor, origin(&sighting.origin)),
+                );
             }
             for decision in &record.decisions {
                 let Decision { verb, reason, actor, time, event } = decision;

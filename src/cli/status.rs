@@ -108,7 +108,10 @@ impl StatusArgs {
 
     fn print(&self, status: &Status, context: &Context, ui: &Ui) {
         ui.line(format!("store       {}", context.store.display()));
-        ui.line(format!("generation  {} ({} events, head {})", status.generation, status.events, status.log_head));
+        ui.line(format!(
+            "generation  {} ({} events, head {})",
+            status.generation, status.events, status.log_head
+        ));
         ui.line(format!("EKROOT      {}", status.ekroot));
         ui.line(format!("EKCA        {}", status.ekca));
         for (vendor, count) in &status.manufacturers {

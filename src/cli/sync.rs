@@ -48,7 +48,8 @@ pub struct SyncArgs {
 
 #[derive(Serialize)]
 struct Summary<'a> {
-    summary: bool,
+    /// Tells this last line from those about sources.
+    outcome: &'static str,
     generation: u64,
     events_appended: usize,
     pinned: usize,
@@ -134,7 +135,7 @@ fn print(report: &Report, ui: &Ui) {
     }
     let count = |kind: fn(&SourceOutcome) -> bool| report.count(kind);
     let summary = Summary {
-        summary: true,
+        outcome: "summary",
         generation: report.stores.generation(),
         events_appended: report.appended,
         pinned: count(|outcome| matches!(outcome, SourceOutcome::Pinned { .. })),
@@ -158,7 +159,11 @@ fn print(report: &Report, ui: &Ui) {
             ui.line(line);
         }
         if let Some(state) = source.refused {
-            ui.line(format!("{}  {}: what it serves is {state} by a reviewer; that stands", ui.tone(Tone::Caution, "refused"), source.source));
+            ui.line(format!(
+                "{}  {}: what it serves is {state} by a reviewer; that stands",
+                ui.tone(Tone::Caution, "refused"),
+                source.source
+            ));
         }
     }
     for moved in report.moves.iter().filter(|moved| moved.from.is_some()) {
@@ -178,10 +183,7 @@ fn print(report: &Report, ui: &Ui) {
         }
     }
     ui.line(format!("{} sources: {}", report.sources.len(), parts.join(", ")));
-    ui.line(format!(
-        "generation {}: EKROOT {}, EKCA {}",
-        summary.generation, summary.ekroot, summary.ekca
-    ));
+    ui.line(format!("generation {}: EKROOT {}, EKCA {}", summary.generation, summary.ekroot, summary.ekca));
     if summary.re_issued_same_key > 0 {
         ui.hint("`ekstore review` shows the candidates");
     }

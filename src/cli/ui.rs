@@ -74,15 +74,33 @@ impl Ui {
         self.format == Format::Json
     }
 
-    /// Puts one line on stdout.
+    /// Puts one line on stdout; what could deceive a terminal or its reader is replaced.
     pub fn line(&self, text: impl AsRef<str>) {
-        self.write(text.as_ref().as_bytes());
+        self.write(self.safe(text.as_ref()).as_bytes());
         self.write(b"\n");
+    }
+
+    /// The text with our own colours, and nothing else that a terminal would obey.
+    fn safe(&self, text: &str) -> String {
+        let mut rest = text;
+        let mut out = String::with_capacity(text.len());
+        while let Some(c) = rest.chars().next() {
+            let ours = COLOURS.iter().find(|code| self.colour && rest.starts_with(**code));
+            let length = ours.map_or(c.len_utf8(), |code| code.len());
+            match ours {
+                Some(code) => out.push_str(code),
+                None => out.push(printable_char(c)),
+            }
+            rest = &rest[length..];
+        }
+        out
     }
 
     /// Puts one JSON object on stdout, on one line.
     pub fn json(&self, value: &impl Serialize) {
-        self.line(serde_json::to_string(value).expect("what is printed has string keys and no failing serializer"));
+        self.line(
+            serde_json::to_string(value).expect("what is printed has string keys and no failing serializer"),
+        );
     }
 
     /// Puts text on stdout as it is.
@@ -117,13 +135,14 @@ impl Ui {
         if !self.colour {
             return text.to_owned();
         }
+        let [good, bad, caution, dim, plain] = COLOURS;
         let code = match tone {
-            Tone::Good => "32",
-            Tone::Bad => "31",
-            Tone::Caution => "33",
-            Tone::Dim => "2",
+            Tone::Good => good,
+            Tone::Bad => bad,
+            Tone::Caution => caution,
+            Tone::Dim => dim,
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        format!("{code}{text}{plain}")
     }
 
     /// Says on stderr what was done.
@@ -175,11 +194,16 @@ impl Ui {
     }
 }
 
+/// Green, red, yellow, dim, and back to plain.
+const COLOURS: [&str; 5] = ["\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"];
+
 /// Replaces characters that could deceive a terminal or its reader: an error may quote what an attacker wrote.
-pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c != '\n' && c != '\t' && is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+fn printable(text: &str) -> String {
+    text.chars().map(printable_char).collect()
+}
+
+fn printable_char(c: char) -> char {
+    if c != '\n' && c != '\t' && is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 /// A progress bar.

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 pub use index::is_guarded;
 
-use crate::db::{Author, Check, Database, Error, Note, Receipt};
 use crate::db::local::index::{Found, Index};
 use crate::db::local::journal::Journal;
+use crate::db::{Author, Check, Database, Error, Note, Receipt};
 use crate::log::{Event, Log};
 use crate::store::Stores;
 
@@ -94,7 +94,7 @@ fn last_start(log: &Log) -> u64 {
 
 impl Database for Local {
     fn load(&self, check: Check) -> Result<Stores, Error> {
-        if !self.journal.exists() && !self.index.exists() {
+        if !self.journal.exists()? && !self.index.exists() {
             return Ok(Stores::default());
         }
         let found = self.index.read();
@@ -119,7 +119,11 @@ impl Database for Local {
         Ok(self.checked(&self.index.read())?.0)
     }
 
-    fn append(&self, author: &Author, draft: &mut dyn FnMut(&Stores) -> Vec<Event>) -> Result<Receipt, Error> {
+    fn append(
+        &self,
+        author: &Author,
+        draft: &mut dyn FnMut(&Stores) -> Vec<Event>,
+    ) -> Result<Receipt, Error> {
         let lock = self.journal.lock(self.lock_timeout, author)?;
         let found = self.index.read();
         let (log, mut stores) = self.checked(&found)?;
@@ -133,9 +137,7 @@ impl Database for Local {
             return Ok(Receipt { stores, appended, notices });
         }
         let written = self.journal.append(&log, author, events)?;
-        stores
-            .extend(&written)
-            .map_err(|damage| Error::Damaged { path: self.journal.path(), damage })?;
+        stores.extend(&written).map_err(|damage| Error::Damaged { path: self.journal.path(), damage })?;
         if let Some(last) = written.last() {
             self.index.write(&stores, last.end, last.start, None);
         }
@@ -148,7 +150,9 @@ impl Database for Local {
     }
 
     fn keep_notes(&self, notes: &BTreeMap<String, Note>) {
-        if let (Ok(Some(_lock)), Found::Whole { summary, stores }) = (self.journal.try_lock(), self.index.read()) {
+        if let (Ok(Some(_lock)), Found::Whole { summary, stores }) =
+            (self.journal.try_lock(), self.index.read())
+        {
             self.index.write(&stores, summary.length, summary.last_start, Some(notes));
         }
     }

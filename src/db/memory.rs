@@ -50,7 +50,11 @@ impl Database for Memory {
         Ok(read(&self.lock().bytes)?.0)
     }
 
-    fn append(&self, author: &Author, draft: &mut dyn FnMut(&Stores) -> Vec<Event>) -> Result<Receipt, Error> {
+    fn append(
+        &self,
+        author: &Author,
+        draft: &mut dyn FnMut(&Stores) -> Vec<Event>,
+    ) -> Result<Receipt, Error> {
         let mut inner = self.lock();
         let (log, stores) = read(&inner.bytes)?;
         let events = draft(&stores);

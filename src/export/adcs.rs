@@ -135,7 +135,8 @@ fn certificate_entry<'a>(
 /// Everything that was in the stores at this or an earlier generation, and so may have been handed out, and is in
 /// them no longer (T30). It does not depend on the options: what is left out by a filter is not removed.
 fn removed(stores: &Stores) -> Vec<RemovedEntry<'_>> {
-    let gone = stores.records().filter(|record| record.placement.ever_stored && record.placement.store.is_none());
+    let gone =
+        stores.records().filter(|record| record.placement.ever_stored && record.placement.store.is_none());
     gone.map(|record| RemovedEntry {
         fingerprint: record.fingerprint(),
         thumbprint: record.certificate.thumbprint(),

@@ -35,10 +35,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
     let [first, second, ..] = segments;
     let global = first & 0xe000 == 0x2000;
-    let special = (first == 0x2001 && second < 0x0200) // Teredo, ORCHID, benchmarking: RFC 2928's 2001::/23
-        || (first == 0x2001 && second == 0x0db8)
-        || first == 0x2002 // 6to4
-        || (first == 0x3fff && second < 0x1000);
+    let special = match (first, second) {
+        // Teredo, ORCHID, benchmarking (RFC 2928's 2001::/23); documentation; 6to4.
+        (0x2001, 0..0x0200 | 0x0db8) | (0x3fff, 0..0x1000) | (0x2002, _) => true,
+        _ => false,
+    };
     global && !special
 }
 
@@ -49,10 +50,31 @@ mod tests {
     #[test]
     fn t13_inner_addresses_are_not_public_in_any_form() {
         for text in [
-            "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-            "224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1", "::1", "::", "fe80::1", "fc00::1",
-            "ff02::1", "::ffff:10.0.0.1", "::ffff:8.8.8.8", "::10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::",
-            "2001:0:a00:1::", "2001:db8::1", "fec0::1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.3.4",
+            "192.168.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "192.0.2.1",
+            "198.18.0.1",
+            "240.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "::ffff:8.8.8.8",
+            "::10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001:0:a00:1::",
+            "2001:db8::1",
+            "fec0::1",
         ] {
             assert!(!is_public(text.parse().expect("an address")), "{text}");
         }

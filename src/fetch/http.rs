@@ -44,7 +44,8 @@ impl FromStr for Resolution {
             let (host, rest) = text.split_once(':')?;
             let (port, address) = rest.split_once(':')?;
             let port = port.parse().ok()?;
-            let bare = address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
+            let bare =
+                address.strip_prefix('[').and_then(|address| address.strip_suffix(']')).unwrap_or(address);
             let address = match bare.parse::<IpAddr>() {
                 Ok(address) => SocketAddr::new(address, port),
                 Err(_) => address.parse().ok()?,
@@ -154,7 +155,10 @@ impl Http {
         let mut answer = builder.send().await.map_err(|error| sort(&error))?;
         let status = answer.status().as_u16();
         let text = |headers: &HeaderMap, name| {
-            headers.get(name).and_then(|value| value.to_str().ok()).map(|value| value.chars().take(1024).collect())
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(|value| value.chars().take(1024).collect())
         };
         let headers = answer.headers();
         let mut response = Response {
@@ -240,7 +244,7 @@ impl Resolve for PublicOnly {
             let (allowed, refused): (Vec<SocketAddr>, Vec<SocketAddr>) =
                 found.into_iter().partition(|found| may_be_inside || address::is_public(found.ip()));
             match (allowed.is_empty(), refused.first()) {
-                (true, Some(refused)) => Err(Box::new(NotPublic(refused.ip())).into()),
+                (true, Some(refused)) => Err(NotPublic(refused.ip()).into()),
                 _ => {
                     let addresses: Addrs = Box::new(allowed.into_iter());
                     Ok(addresses)
@@ -257,12 +261,15 @@ fn sort(error: &reqwest::Error) -> Error {
         if let Some(refused) = inner.downcast_ref::<NotPublic>() {
             return Error::Address(refused.0);
         }
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| wrapped?.downcast_ref::<rustls::Error>());
-        if let Some(tls) = tls {
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
             return Error::Tls(tls.to_string());
         }
-        cause = inner.source();
+        // An io::Error's source() passes over the error that it carries itself.
+        let carried = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match carried {
+            Some(carried) => Some(carried),
+            None => inner.source(),
+        };
     }
     if error.is_timeout() { Error::Timeout } else { Error::Connect(chain(error)) }
 }
@@ -282,9 +289,14 @@ mod tests {
 
     #[test]
     fn resolutions_are_read_as_curl_does() {
-        let read = |text: &str| text.parse::<Resolution>().map(|given| (given.host, given.port, given.address.to_string()));
+        let read = |text: &str| {
+            text.parse::<Resolution>().map(|given| (given.host, given.port, given.address.to_string()))
+        };
         assert_eq!(read("A.example:443:127.0.0.1"), Ok(("a.example".into(), 443, "127.0.0.1:443".into())));
-        assert_eq!(read("a.example:443:127.0.0.1:8443"), Ok(("a.example".into(), 443, "127.0.0.1:8443".into())));
+        assert_eq!(
+            read("a.example:443:127.0.0.1:8443"),
+            Ok(("a.example".into(), 443, "127.0.0.1:8443".into()))
+        );
         assert_eq!(read("a.example:80:[::1]"), Ok(("a.example".into(), 80, "[::1]:80".into())));
         assert_eq!(read("a.example:80:::1"), Ok(("a.example".into(), 80, "[::1]:80".into())));
         assert_eq!(read("a.example:80:[::1]:81"), Ok(("a.example".into(), 80, "[::1]:81".into())));

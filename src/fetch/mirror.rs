@@ -30,7 +30,9 @@ impl Mirror {
             .into_iter()
             .flatten()
             .filter(|segments: &Vec<String>| segments.iter().all(|segment| is_plain(segment)))
-            .map(|segments| segments.iter().fold(self.folder.join(host), |place, segment| place.join(segment)))
+            .map(|segments| {
+                segments.iter().fold(self.folder.join(host), |place, segment| place.join(segment))
+            })
             .collect();
         places.dedup();
         places
@@ -98,7 +100,10 @@ mod tests {
             [PathBuf::from("m/h.example/a/b c.cer"), PathBuf::from("m/h.example/a/b%20c.cer")]
         );
         assert_eq!(places("https://h.example/a b"), places("https://h.example/a%20b"));
-        assert_eq!(places("https://h.example/%2e%2e%2fsecret"), [PathBuf::from("m/h.example/%2e%2e%2fsecret")]);
+        assert_eq!(
+            places("https://h.example/%2e%2e%2fsecret"),
+            [PathBuf::from("m/h.example/%2e%2e%2fsecret")]
+        );
         assert_eq!(places("https://h.example/../../x"), [PathBuf::from("m/h.example/x")]);
         assert!(places("https://h.example/").is_empty());
     }

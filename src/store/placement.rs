@@ -53,7 +53,9 @@ impl Flag {
                 "another CA issued it; whether Windows takes it as an anchor in EKROOT is not confirmed"
             }
             Flag::NoIssuer => "nothing in the stores issued it, so it is in none; approve its issuer too",
-            Flag::NotACa => "its basicConstraints do not say that it is a CA, so nothing will verify under it",
+            Flag::NotACa => {
+                "its basicConstraints do not say that it is a CA, so nothing will verify under it"
+            }
         }
     }
 }

@@ -45,7 +45,9 @@ impl Sighting {
     /// Whether both are about the same source or file.
     pub fn same_place(&self, other: &Sighting) -> bool {
         match (&self.origin, &other.origin) {
-            (Origin::Source { source: one, .. }, Origin::Source { source: other, .. }) => one.url == other.url,
+            (Origin::Source { source: one, .. }, Origin::Source { source: other, .. }) => {
+                one.url == other.url
+            }
             (Origin::File { file: one, .. }, Origin::File { file: other, .. }) => one == other,
             _ => false,
         }
@@ -233,7 +235,8 @@ impl Record {
 
     /// The manufacturer as its sources state it: the catalogue first (T20).
     pub fn vendor(&self) -> Option<&VendorId> {
-        let from_source = self.sightings.iter().find_map(|sighting| sighting.source()).map(|source| &source.vendor);
+        let from_source =
+            self.sightings.iter().find_map(|sighting| sighting.source()).map(|source| &source.vendor);
         from_source.or_else(|| {
             self.sightings.iter().find_map(|sighting| match &sighting.origin {
                 Origin::File { vendor, .. } => vendor.as_ref(),

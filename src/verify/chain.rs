@@ -103,7 +103,13 @@ fn may_issue(issuer: &Certificate, is_anchor: bool, intermediates: u32, failures
             }
         }
         None if is_anchor => {}
-        _ => failures.push(Failure::new(Reason::NotACa, issuer, "basicConstraints do not say that it is a CA")),
+        _ => {
+            failures.push(Failure::new(
+                Reason::NotACa,
+                issuer,
+                "basicConstraints do not say that it is a CA",
+            ));
+        }
     }
     if issuer.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
         failures.push(Failure::new(Reason::KeyUsage, issuer, "keyUsage lacks keyCertSign"));

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::cert::Certificate;
 use crate::fingerprint::Fingerprint;
+use crate::store::record::State;
 use crate::time::Time;
 use crate::verify::algorithms::{self, SignatureError};
 use crate::verify::trust::TrustStore;
@@ -95,9 +96,7 @@ impl<'a> Search<'a> {
         let progress = self.extend(&mut path);
         match progress {
             Progress::Valid(chain) => Outcome::Valid(chain),
-            Progress::Budget => {
-                Outcome::Budget { chain: self.best.map_or(path, |(_, chain, _)| chain) }
-            }
+            Progress::Budget => Outcome::Budget { chain: self.best.map_or(path, |(_, chain, _)| chain) },
             Progress::Exhausted => {
                 let (_, chain, failures) =
                     self.best.expect("a search that ends without a valid path recorded why");
@@ -115,7 +114,7 @@ impl<'a> Search<'a> {
         }
         let candidates = self.candidates(&child, path);
         if candidates.is_empty() {
-            let failure = self.dead_end(&child, path);
+            let failure = self.dead_end(&child);
             self.refuse(path, vec![failure]);
             return Progress::Exhausted;
         }
@@ -126,7 +125,9 @@ impl<'a> Search<'a> {
             self.steps = steps;
             match self.check_signature(&child, &candidate.certificate) {
                 None => return Progress::Budget,
-                Some(Err(error)) => wrong_signature = wrong_signature.or(Some((error, candidate.certificate))),
+                Some(Err(error)) => {
+                    wrong_signature = wrong_signature.or(Some((error, candidate.certificate)));
+                }
                 Some(Ok(())) => {
                     went_on = true;
                     path.push(candidate);
@@ -170,7 +171,8 @@ impl<'a> Search<'a> {
     /// matching key identifier, then those valid at the time.
     fn candidates(&self, child: &Certificate, path: &[Step]) -> Vec<Step> {
         let name = child.issuer();
-        let anchors = self.trust.anchors_named(name).iter().map(|anchor| (&anchor.certificate, LinkOrigin::Ekroot));
+        let anchors =
+            self.trust.anchors_named(name).iter().map(|anchor| (&anchor.certificate, LinkOrigin::Ekroot));
         let intermediates =
             self.trust.intermediates_named(name).iter().map(|certificate| (certificate, LinkOrigin::Ekca));
         let extra = self.extra.iter().filter(|certificate| certificate.subject() == name);
@@ -193,7 +195,11 @@ impl<'a> Search<'a> {
         candidates
     }
 
-    fn check_signature(&mut self, child: &Certificate, issuer: &Certificate) -> Option<Result<(), SignatureError>> {
+    fn check_signature(
+        &mut self,
+        child: &Certificate,
+        issuer: &Certificate,
+    ) -> Option<Result<(), SignatureError>> {
         let pair = (child.fingerprint(), issuer.fingerprint());
         if let Some(known) = self.checked.get(&pair) {
             return Some(*known);
@@ -204,20 +210,36 @@ impl<'a> Search<'a> {
         Some(result)
     }
 
-    fn dead_end(&self, child: &Certificate, path: &[Step]) -> Failure {
-        if path.len() == 1 {
-            let issuer = child.issuer();
-            let mut detail = format!("issuer {issuer} is not in the stores");
-            if let Some(id) = child.authority_key_id() {
-                detail.push_str(&format!(", key id {}", data_encoding::HEXLOWER.encode(id)));
+    /// Why the path ends at `child`: its issuer is unknown, or known but not trusted.
+    fn dead_end(&mut self, child: &Certificate) -> Failure {
+        let issuer = child.issuer();
+        for (known, state) in self.trust.untrusted_named(issuer) {
+            if known != child && matches!(self.check_signature(child, known), Some(Ok(()))) {
+                let how = match state {
+                    State::Approved => "approved, but in neither store",
+                    State::Candidate => "a candidate",
+                    State::Rejected => "rejected",
+                    State::Distrusted => "distrusted",
+                };
+                let detail = format!("its issuer {issuer} ({}) is {how}", known.fingerprint());
+                return Failure::new(Reason::IssuerNotTrusted, child, detail);
             }
-            if self.trust.is_empty() {
-                detail.push_str("; EKROOT is empty");
-            }
-            return Failure::new(Reason::UnknownIssuer, child, detail);
         }
-        let reason = if child.is_self_issued() { Reason::NoAnchor } else { Reason::UnknownIssuer };
-        Failure::new(reason, child, format!("issuer {} is not in the stores", child.issuer()))
+        if child.is_self_issued() {
+            return Failure::new(
+                Reason::NoAnchor,
+                child,
+                format!("{issuer} is self-issued, but not in EKROOT"),
+            );
+        }
+        let mut detail = format!("issuer {issuer} is not in the stores");
+        if let Some(id) = child.authority_key_id() {
+            detail.push_str(&format!(", key id {}", data_encoding::HEXLOWER.encode(id)));
+        }
+        if self.trust.is_empty() {
+            detail.push_str("; EKROOT is empty");
+        }
+        Failure::new(Reason::UnknownIssuer, child, detail)
     }
 
     fn refuse(&mut self, path: &[Step], failures: Vec<Failure>) {

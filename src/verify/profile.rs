@@ -50,7 +50,8 @@ pub fn warnings(leaf: &Certificate, tpm: &TpmAttributes) -> Vec<Warning> {
     match leaf.key_usage() {
         None => warnings.push(Warning::KeyUsageMissing),
         Some(usage) => {
-            let fits = if leaf.key().rsa().is_some() { usage.key_encipherment() } else { usage.key_agreement() };
+            let fits =
+                if leaf.key().rsa().is_some() { usage.key_encipherment() } else { usage.key_agreement() };
             if !fits {
                 warnings.push(Warning::KeyUsageUnusual);
             }

@@ -6,6 +6,7 @@ use crate::catalogue::Catalogue;
 use crate::cert::Certificate;
 use crate::cert::name::Name;
 use crate::fingerprint::Fingerprint;
+use crate::store::record::State;
 use crate::store::{StoreName, Stores};
 use crate::vendor::VendorId;
 
@@ -25,6 +26,7 @@ pub struct Anchor {
 pub struct TrustStore {
     anchors: HashMap<Box<[u8]>, Vec<Anchor>>,
     intermediates: HashMap<Box<[u8]>, Vec<Certificate>>,
+    untrusted: HashMap<Box<[u8]>, Vec<(Certificate, State)>>,
 }
 
 impl TrustStore {
@@ -36,11 +38,17 @@ impl TrustStore {
             trust.add_anchor(Anchor {
                 certificate: record.certificate.clone(),
                 sha1: statement.is_some_and(|statement| statement.sha1),
-                manufacturers: statement.and_then(|statement| statement.manufacturers.map(<[VendorId]>::to_vec)),
+                manufacturers: statement
+                    .and_then(|statement| statement.manufacturers.map(<[VendorId]>::to_vec)),
             });
         }
         for record in stores.members(StoreName::Ekca) {
             trust.add_intermediate(record.certificate.clone());
+        }
+        for record in stores.records().filter(|record| record.store().is_none()) {
+            let name = record.certificate.subject().canonical().into();
+            let known = (record.certificate.clone(), stores.state(record));
+            trust.untrusted.entry(name).or_default().push(known);
         }
         trust
     }
@@ -63,6 +71,12 @@ impl TrustStore {
     /// The intermediates with this subject.
     pub fn intermediates_named(&self, name: &Name) -> &[Certificate] {
         self.intermediates.get(name.canonical()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The certificates with this subject that the log knows but that are in neither store, with their state: to
+    /// explain a refusal, never to build a path.
+    pub fn untrusted_named(&self, name: &Name) -> &[(Certificate, State)] {
+        self.untrusted.get(name.canonical()).map_or(&[], Vec::as_slice)
     }
 
     /// The anchor with this fingerprint.

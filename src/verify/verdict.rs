@@ -38,6 +38,8 @@ pub enum Reason {
     Budget,
     /// No certificate in the stores has the issuer's name.
     UnknownIssuer,
+    /// The issuer is known, but it is a candidate, rejected, distrusted, or hangs in no store.
+    IssuerNotTrusted,
     /// The issuers found lead to no anchor.
     NoAnchor,
     /// The chain is longer than any real one.
@@ -73,7 +75,10 @@ pub enum Reason {
 impl Reason {
     /// The stable code, such as `unknown-issuer`.
     pub fn code(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 
     /// What to do about it, in one line.
@@ -83,7 +88,10 @@ impl Reason {
             Reason::UnknownIssuer => {
                 "if the manufacturer publishes this issuer, sync it or bring it in with `ekstore add` and `ekstore approve`"
             }
-            Reason::NoAnchor => "the issuer is known, but nothing approved leads to an anchor; see `ekstore status`",
+            Reason::IssuerNotTrusted => "`ekstore show` tells where the issuer was seen and who decided what",
+            Reason::NoAnchor => {
+                "the issuer is known, but nothing approved leads to an anchor; see `ekstore status`"
+            }
             Reason::ChainTooLong => "no manufacturer's chain is so long; treat it as hostile",
             Reason::UnsupportedAlgorithm => "this program cannot check that signature algorithm",
             Reason::NotYetValid => "check the clock, or give the time that matters with --at",
@@ -91,18 +99,24 @@ impl Reason {
             Reason::Sha1Refused => {
                 "TPM 1.2 lines need SHA-1: `--allow sha1` takes it under anchors that the catalogue marks"
             }
-            Reason::ManufacturerMismatch => "the certificate claims another maker than its anchor's; treat it as a forgery",
+            Reason::ManufacturerMismatch => {
+                "the certificate claims another maker than its anchor's; treat it as a forgery"
+            }
             Reason::PathLenExceeded | Reason::KeyUsage | Reason::NotACa => {
                 "a certificate in the chain may not issue this one; treat it as a forgery"
             }
-            Reason::UnknownCriticalExtension => "the certificate demands something this program does not know",
+            Reason::UnknownCriticalExtension => {
+                "the certificate demands something this program does not know"
+            }
             Reason::MalformedExtension | Reason::SignatureAlgorithmMismatch => {
                 "the certificate is malformed where it matters; look at it with `ekstore inspect`"
             }
             Reason::SignatureInvalid => {
                 "the names match a known issuer, but its key did not sign this; treat it as a counterfeit"
             }
-            Reason::NotAnEk => "ask the device for its EK certificate, not for an attestation key's or a CA's",
+            Reason::NotAnEk => {
+                "ask the device for its EK certificate, not for an attestation key's or a CA's"
+            }
         }
     }
 }
@@ -158,7 +172,10 @@ pub enum Warning {
 impl Warning {
     /// The stable code, such as `issuer-not-in-ekca`.
     pub fn code(self) -> String {
-        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
     }
 }
 

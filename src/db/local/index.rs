@@ -129,7 +129,7 @@ impl Index {
             return Found::Nothing;
         }
         let Some(_lock) = self.lock(Duration::ZERO) else { return Found::Held };
-        match self.with_sled(|db| read(db)) {
+        match self.with_sled(read) {
             Ok((summary, stores)) => Found::Whole { summary, stores: Box::new(stores) },
             Err(Spoilt::Sled(error)) if is_lock_error(&error) => Found::Held,
             Err(_) => Found::Nothing,
@@ -313,7 +313,8 @@ fn read(db: &sled::Db) -> Result<(Summary, Stores), Spoilt> {
     for entry in &db.open_tree("links")? {
         let (key, value) = entry?;
         let (child, issuer) = key.split_at_checked(32).ok_or(Spoilt::Entry)?;
-        let fingerprint = |bytes: &[u8]| bytes.try_into().map(Fingerprint::from_bytes).map_err(|_| Spoilt::Entry);
+        let fingerprint =
+            |bytes: &[u8]| bytes.try_into().map(Fingerprint::from_bytes).map_err(|_| Spoilt::Entry);
         stores.links.insert((fingerprint(child)?, fingerprint(issuer)?), value.first() == Some(&1));
     }
     Ok((summary, stores))

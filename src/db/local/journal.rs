@@ -33,8 +33,10 @@ impl Journal {
         self.folder.join("log.ndjson")
     }
 
-    pub(super) fn exists(&self) -> bool {
-        self.path().exists()
+    /// Whether there is a file; one that may not be looked for is an error, not an empty store.
+    pub(super) fn exists(&self) -> Result<bool, Error> {
+        let path = self.path();
+        path.try_exists().map_err(|source| file::Error::io("read", path, source).into())
     }
 
     /// The file's length; 0 if there is none.

@@ -1,0 +1,13 @@
+//! The program as its users meet it, on real certificates and against real peers. One binary, so that it links once.
+
+mod crash;
+mod decisions;
+mod demo;
+mod export;
+mod hostile;
+mod https;
+mod layers;
+mod real;
+mod reference;
+mod support;
+mod sync;
