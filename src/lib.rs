@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`] | bytes |
 //! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`export`] | bytes, a generation and a time |
-//! | L2 edges | [`clock`], [`file`], [`fetch`], [`db`], [`sync`], [`review`] | network, disk, clock |
+//! | L2 edges | [`clock`], [`mod@file`], [`fetch`], [`db`], [`sync`], [`review`] | network, disk, clock |
 //! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
 
 pub mod catalogue;

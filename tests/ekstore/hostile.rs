@@ -1,5 +1,6 @@
 //! Bad input: a clear error, the right exit status, and nothing lost.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::support::{Place, Run, peer, text};
@@ -109,7 +110,6 @@ fn a_folder_without_permission_is_an_error() {
         return;
     }
     // Root may do anything, so the program runs as nobody; where the tests are not root they could not become it.
-    use std::os::unix::fs::PermissionsExt as _;
     let open = |path: &std::path::Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("ours");
     };
@@ -124,7 +124,7 @@ fn a_folder_without_permission_is_an_error() {
     };
     let root = Command::new("id").arg("-u").output().expect("id starts").stdout == b"0\n";
     if !root {
-        println!("skipped: only root can become another user");
+        crate::support::skip("only root can become another user");
         return;
     }
     // A store of someone else's can be read where it is readable, but not written.
