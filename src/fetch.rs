@@ -9,6 +9,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -85,6 +86,9 @@ pub enum Error {
     /// It took too long.
     #[error("timed out")]
     Timeout,
+    /// The host did not answer several times in this run; it was not asked again.
+    #[error("no connection: the host did not answer before")]
+    HostDown,
     /// The server's answer is not a success.
     #[error("not a certificate: the server answered with status {0}")]
     Status(u16),
@@ -111,7 +115,7 @@ impl Error {
         match self {
             Error::Absent => "absent",
             Error::Mirror(_) => "mirror-unreadable",
-            Error::Connect(_) => "no-connection",
+            Error::Connect(_) | Error::HostDown => "no-connection",
             Error::Tls(_) => "tls",
             Error::Timeout => "timeout",
             Error::Status(_) => "status",
@@ -183,8 +187,25 @@ pub struct Fetcher {
     transport: Arc<dyn Transport>,
     limits: Limits,
     total: Semaphore,
-    hosts: HashMap<String, Semaphore>,
+    hosts: HashMap<String, Host>,
 }
+
+/// What is known about a host in this run.
+struct Host {
+    places: Semaphore,
+    /// Sources in a row that could not connect.
+    unanswered: AtomicU32,
+}
+
+impl Host {
+    fn is_down(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) >= GIVE_UP_ON_HOST
+    }
+}
+
+/// After so many sources in a row without a connection the rest of a host's are not tried: a hundred of them would only
+/// wait for the same time-out.
+const GIVE_UP_ON_HOST: u32 = 3;
 
 impl Fetcher {
     /// Prepares for requests to `hosts`.
@@ -193,8 +214,11 @@ impl Fetcher {
         limits: Limits,
         hosts: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let hosts =
-            hosts.into_iter().map(|host| (host.to_owned(), Semaphore::new(limits.per_host))).collect();
+        let host = |name: &str| {
+            let places = Semaphore::new(limits.per_host);
+            (name.to_owned(), Host { places, unanswered: AtomicU32::new(0) })
+        };
+        let hosts = hosts.into_iter().map(host).collect();
         Self { transport, limits, total: Semaphore::new(limits.total), hosts }
     }
 
@@ -204,9 +228,32 @@ impl Fetcher {
     ///
     /// [`Error`] after the last try.
     pub async fn get(&self, request: &Request, hosts: &[String]) -> Result<Fetched, Error> {
+        let host = request.url.host_str().and_then(|host| self.hosts.get(host));
+        let result = self.try_often(request, hosts, host).await;
+        if let Some(host) = host {
+            match &result {
+                Err(Error::Connect(_) | Error::Timeout) => {
+                    host.unanswered.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(Error::HostDown) => {}
+                _ => host.unanswered.store(0, Ordering::Relaxed),
+            }
+        }
+        result
+    }
+
+    async fn try_often(
+        &self,
+        request: &Request,
+        hosts: &[String],
+        host: Option<&Host>,
+    ) -> Result<Fetched, Error> {
         let mut tried = 0;
         loop {
             tried += 1;
+            if host.is_some_and(Host::is_down) {
+                return Err(Error::HostDown);
+            }
             let (error, asked) = match self.follow(request, hosts).await {
                 Ok(fetched) => return Ok(fetched),
                 Err((error, asked)) => (error, asked),
@@ -262,9 +309,13 @@ impl Fetcher {
         // The host first: waiting for a slow host must not take a place from the others.
         let host = request.url.host_str().and_then(|host| self.hosts.get(host));
         let _host = match host {
-            Some(host) => Some(host.acquire().await.expect("semaphores here are never closed")),
+            Some(host) => Some(host.places.acquire().await.expect("semaphores here are never closed")),
             None => None,
         };
+        // Others may have found out while this one waited.
+        if host.is_some_and(Host::is_down) {
+            return Err(Error::HostDown);
+        }
         let _total = self.total.acquire().await.expect("semaphores here are never closed");
         self.transport.get(request).await
     }
@@ -363,6 +414,28 @@ mod tests {
         assert_eq!(result, Err(Error::RedirectBad("http://a.example/x".to_owned())));
         let (result, left) = get((0..10).map(|_| answer(307, Some("/x"))).collect());
         assert_eq!((result, left), (Err(Error::TooManyRedirects(5)), 4));
+    }
+
+    #[test]
+    fn a_host_that_does_not_answer_is_not_asked_a_hundred_times() {
+        let script = Script::new(vec![Err(Error::Timeout); 100]);
+        let limits = Limits { backoff: Duration::ZERO, ..Limits::default() };
+        let fetcher = Fetcher::new(script.clone(), limits, ["a.example"]);
+        let request = Request {
+            url: "https://a.example/x".parse().expect("a URL"),
+            cap: 10,
+            validators: Validators::default(),
+        };
+        let hosts = ["a.example".to_owned()];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let results: Vec<_> = (0..10).map(|_| runtime.block_on(fetcher.get(&request, &hosts))).collect();
+        assert_eq!(results[2], Err(Error::Timeout));
+        assert_eq!(results[9], Err(Error::HostDown));
+        assert_eq!(
+            script.0.lock().expect("no panic in the lock").len(),
+            91,
+            "three sources, three tries each"
+        );
     }
 
     #[test]

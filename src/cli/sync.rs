@@ -1,5 +1,6 @@
 //! `sync`: fetch what the manufacturers publish.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -166,6 +167,7 @@ fn print(report: &Report, ui: &Ui) {
             ));
         }
     }
+    print_failures(report, ui);
     for moved in report.moves.iter().filter(|moved| moved.from.is_some()) {
         let place = |store: Option<StoreName>| store.map_or("no store".to_owned(), |store| store.to_string());
         ui.line(format!("moved     {} from {} to {}", moved.fingerprint, place(moved.from), place(moved.to)));
@@ -211,8 +213,27 @@ fn describe(source: &SourceName, outcome: &SourceOutcome, ui: &Ui) -> Option<Str
             ui.tone(Tone::Bad, "drifted"),
             source.url
         ),
-        SourceOutcome::Failed { detail, .. } => {
-            format!("{}    {source}: {detail}\n          {}", ui.tone(Tone::Bad, "failed"), source.url)
-        }
+        SourceOutcome::Failed { .. } => return None,
     })
+}
+
+/// Prints the failures, those of one host with one cause together: a site that is down is one line, not ninety.
+fn print_failures(report: &Report, ui: &Ui) {
+    let mut groups: BTreeMap<(&str, &str), Vec<&SourceName>> = BTreeMap::new();
+    for source in &report.sources {
+        if let SourceOutcome::Failed { detail, .. } = &source.outcome {
+            let host = source.source.url.host_str().unwrap_or_default();
+            groups.entry((host, detail)).or_default().push(&source.source);
+        }
+    }
+    for ((host, detail), sources) in groups {
+        let failed = ui.tone(Tone::Bad, "failed");
+        match sources[..] {
+            [source] => ui.line(format!("{failed}    {source}: {detail}\n          {}", source.url)),
+            ref several => {
+                ui.line(format!("{failed}    {} sources at {host}: {detail}", several.len()));
+                several.iter().for_each(|source| ui.detail(format!("failed    {source} {}", source.url)));
+            }
+        }
+    }
 }

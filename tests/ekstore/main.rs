@@ -7,6 +7,7 @@ mod export;
 mod hostile;
 mod https;
 mod layers;
+mod made;
 mod real;
 mod reference;
 mod support;
