@@ -3,6 +3,8 @@
 pub mod container;
 pub mod decode;
 pub mod ekpub;
+pub mod extension;
+pub mod general_name;
 pub mod name;
 pub mod pem;
 pub mod quirk;

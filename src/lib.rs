@@ -5,7 +5,7 @@
 //!
 //! | layer | modules | may touch |
 //! |---|---|---|
-//! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`] | bytes |
+//! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`], [`crl`] | bytes |
 //! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`export`] | bytes, a generation and a time |
 //! | L2 edges | [`clock`], [`mod@file`], [`fetch`], [`db`], [`sync`], [`review`] | network, disk, clock |
 //! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod cert;
 pub mod cli;
 pub mod clock;
+pub mod crl;
 pub mod db;
 pub mod demo;
 pub mod export;

@@ -6,8 +6,9 @@
 
 use std::ops::Range;
 
-use der::{Tag, TagNumber};
+use der::Tag;
 
+use crate::cert::extension::context;
 use crate::cert::name::Name;
 use crate::cert::quirk::Quirk;
 use crate::cert::tlv::{self, Canonical, Cursor, Tlv, TlvError};
@@ -38,10 +39,6 @@ pub enum DecodeError {
 
 /// More extensions than this are refused; real CA and EK certificates have at most 13.
 pub const MAX_EXTENSIONS: usize = 128;
-
-const fn context(number: u32, constructed: bool) -> Tag {
-    Tag::ContextSpecific { constructed, number: TagNumber(number) }
-}
 
 /// Decodes exactly one certificate; nothing may follow it. See [`crate::cert::container`] for what files hold.
 ///

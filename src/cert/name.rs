@@ -92,6 +92,24 @@ impl Name {
         self.attributes().iter().find(|(_, attribute)| attribute.oid == oid.as_bytes())?.1.text()
     }
 
+    /// This name with one more relative distinguished name, given as the content of its SET (RFC 5280 §4.2.1.13:
+    /// nameRelativeToCRLIssuer).
+    ///
+    /// # Errors
+    ///
+    /// [`TlvError`] if that content is malformed.
+    pub fn with_relative(&self, set_content: &[u8]) -> Result<Self, TlvError> {
+        let rdns = Cursor::new(&self.der).expect(Tag::Sequence, "name")?.content;
+        let content = [rdns, &element(0x31, set_content)].concat();
+        Self::from_der(&element(0x30, &content))
+    }
+
+    /// Whether this name is `base` or stands below it in the directory (RFC 5280 §4.2.1.10). Each relative
+    /// distinguished name is a length and its octets in the canonical form, so a prefix is a subtree.
+    pub fn is_within(&self, base: &Name) -> bool {
+        self.canonical().starts_with(base.canonical())
+    }
+
     /// The octets that are equal for two names exactly if the names are the same by RFC 5280 §7.1.
     pub fn canonical(&self) -> &[u8] {
         self.canonical.get_or_init(|| {
@@ -108,6 +126,22 @@ impl Name {
             out.into()
         })
     }
+}
+
+/// One DER element with this tag.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let octets = length.to_be_bytes();
+    let significant = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len() - 1);
+    let mut out = vec![tag];
+    if length < 0x80 {
+        out.push(octets[octets.len() - 1]);
+    } else {
+        out.push(0x80 | u8::try_from(octets.len() - significant).unwrap_or(8));
+        out.extend_from_slice(&octets[significant..]);
+    }
+    out.extend_from_slice(content);
+    out
 }
 
 fn put(out: &mut Vec<u8>, part: &[u8]) {

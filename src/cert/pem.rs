@@ -55,6 +55,28 @@ pub fn read(bytes: &[u8]) -> Result<Blocks, PemError> {
     }
 }
 
+/// Reads all CRL blocks of PEM text.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_crls(bytes: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
+    let mut rest = bytes;
+    let mut found = Vec::new();
+    loop {
+        match rustls_pemfile::read_one_from_slice(rest) {
+            Ok(Some((item, after))) => {
+                if let Item::Crl(der) = item {
+                    found.push(der.as_ref().to_vec());
+                }
+                rest = after;
+            }
+            Ok(None) => return Ok(found),
+            Err(error) => return Err(PemError(describe(&error))),
+        }
+    }
+}
+
 fn describe(error: &rustls_pemfile::Error) -> String {
     match error {
         rustls_pemfile::Error::MissingSectionEnd { .. } => "a BEGIN line has no END line".to_owned(),
