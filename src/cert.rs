@@ -10,6 +10,7 @@ pub mod pem;
 pub mod quirk;
 pub mod tlv;
 pub mod tpm;
+pub mod tpm_public;
 
 use std::fmt;
 use std::ops::Range;
@@ -138,6 +139,11 @@ impl KeyUsage {
     /// keyCertSign.
     pub fn key_cert_sign(self) -> bool {
         self.bit(5)
+    }
+
+    /// cRLSign.
+    pub fn crl_sign(self) -> bool {
+        self.bit(6)
     }
 
     /// The names of the bits that are set, as in RFC 5280.

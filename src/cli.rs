@@ -2,6 +2,7 @@
 
 pub mod add;
 pub mod completions;
+pub mod config;
 pub mod decide;
 pub mod demo;
 pub mod error;
@@ -9,6 +10,7 @@ pub mod export;
 pub mod inspect;
 pub mod list;
 pub mod log;
+pub mod network;
 pub mod review;
 pub mod show;
 pub mod status;
@@ -24,6 +26,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::catalogue::Catalogue;
+use crate::cli::config::Config;
 use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::ui::{Format, Ui, Verbosity};
 use crate::clock::{Clock, System};
@@ -71,6 +74,10 @@ pub struct Global {
         help_heading = "Global options"
     )]
     catalogue: Option<PathBuf>,
+
+    /// A configuration file: store, catalogue, actor, and how to verify
+    #[arg(long, global = true, env = "EKSTORE_CONFIG", value_name = "FILE", help_heading = "Global options")]
+    config: Option<PathBuf>,
 
     /// Who acts, for the log [default: user@host]
     #[arg(long, global = true, env = "EKSTORE_ACTOR", value_name = "NAME", help_heading = "Global options")]
@@ -128,13 +135,15 @@ enum Command {
 pub struct Context {
     store: PathBuf,
     catalogue: Catalogue,
+    config: Config,
     actor: String,
     database: Local,
 }
 
 impl Context {
     fn new(global: &Global) -> Result<Self, Error> {
-        let store = match &global.store {
+        let config = global.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let store = match global.store.as_ref().or(config.store.as_ref()) {
             Some(store) => store.clone(),
             None => default_store()?,
         };
@@ -142,11 +151,11 @@ impl Context {
             return Err(Error::new(Kind::Usage, format!("{url} is not a folder"))
                 .with_hint("only folders are supported as stores by this version"));
         }
-        let catalogue = match &global.catalogue {
+        let catalogue = match global.catalogue.as_ref().or(config.catalogue.as_ref()) {
             None => Catalogue::embedded(),
             Some(folder) => read_catalogue(folder)?,
         };
-        let actor = global.actor.clone().unwrap_or_else(|| {
+        let actor = global.actor.clone().or_else(|| config.actor.clone()).unwrap_or_else(|| {
             let user = whoami::username().unwrap_or_else(|_| "unknown".to_owned());
             let host = whoami::hostname().unwrap_or_else(|_| "unknown".to_owned());
             format!("{user}@{host}")
@@ -155,7 +164,7 @@ impl Context {
             return Err(Error::new(Kind::Usage, "the actor's name is empty or has control characters"));
         }
         let database = Local::new(&store, Duration::from_secs(global.lock_timeout.into()));
-        Ok(Self { store, catalogue, actor, database })
+        Ok(Self { store, catalogue, config, actor, database })
     }
 
     /// The store.

@@ -71,7 +71,8 @@ pub struct Revocation {
 #[derive(Debug, Clone)]
 pub struct Crl {
     digest: Digest,
-    tbs: Box<[u8]>,
+    der: Box<[u8]>,
+    tbs: std::ops::Range<usize>,
     signature_algorithm: Box<[u8]>,
     signature: Box<[u8]>,
     issuer: Name,
@@ -137,9 +138,11 @@ impl Crl {
         let extensions = fields.optional(context(0, true), "crlExtensions")?;
         fields.finish("tbsCertList")?;
 
+        let offset = whole.whole.len() - whole.content.len();
         let mut crl = Self {
             digest: Digest::of(whole.whole),
-            tbs: tbs.whole.into(),
+            der: whole.whole.into(),
+            tbs: offset..offset + tbs.whole.len(),
             signature_algorithm: algorithm.whole.into(),
             signature: signature.into(),
             this_update,
@@ -225,9 +228,14 @@ impl Crl {
         self.digest
     }
 
+    /// Its exact DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// The octets that its signature is over.
     pub fn tbs(&self) -> &[u8] {
-        &self.tbs
+        &self.der[self.tbs.clone()]
     }
 
     /// The DER of its signature algorithm.

@@ -7,14 +7,17 @@
 //! |---|---|---|
 //! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`], [`crl`] | bytes |
 //! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`export`] | bytes, a generation and a time |
-//! | L2 edges | [`clock`], [`mod@file`], [`fetch`], [`db`], [`sync`], [`review`] | network, disk, clock |
+//! | L2 edges | [`clock`], [`batch`], [`mod@file`], [`fetch`], [`aia`], [`db`], [`sync`], [`crls`], [`review`] | network, disk, clock |
 //! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
 
+pub mod aia;
+pub mod batch;
 pub mod catalogue;
 pub mod cert;
 pub mod cli;
 pub mod clock;
 pub mod crl;
+pub mod crls;
 pub mod db;
 pub mod demo;
 pub mod export;

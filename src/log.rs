@@ -164,6 +164,15 @@ pub enum Origin {
         /// How it came, and what authenticated the transport.
         transport: String,
     },
+    /// At the URL that a certificate below it names (authorityInfoAccess), found while verifying (T24).
+    Aia {
+        /// The URL.
+        url: Url,
+        /// How it came, and what authenticated the transport.
+        transport: String,
+        /// The manufacturer that publishes on this host.
+        vendor: VendorId,
+    },
     /// In a file that a person brought.
     File {
         /// The file's name as given.

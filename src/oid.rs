@@ -87,10 +87,15 @@ oids! {
     TPM_VERSION = "2.23.133.2.3";
     /// tcg-at-tpmSpecification, TCG EK Credential Profile §3.2 (subject directory attributes).
     TPM_SPECIFICATION = "2.23.133.2.16";
+    /// tcg-at-tpmSecurityAssertions, TCG EK Credential Profile §3.2 (subject directory attributes).
+    TPM_SECURITY_ASSERTIONS = "2.23.133.2.18";
     /// tcg-kp-EKCertificate, the extended key usage of EK certificates.
     EK_CERTIFICATE = "2.23.133.8.1";
     /// tcg-kp-AIKCertificate, the extended key usage of attestation identity key certificates.
     AIK_CERTIFICATE = "2.23.133.8.3";
+
+    /// anyExtendedKeyUsage, RFC 5280 §4.2.1.12.
+    ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
 
     /// id-at-commonName, X.520.
     COMMON_NAME = "2.5.4.3";

@@ -7,7 +7,6 @@ use crate::log::{Event, Origin, Seen};
 use crate::store::Stores;
 use crate::store::record::{Record, State};
 use crate::sync::{self, Move};
-use crate::vendor::VendorId;
 
 /// The fewest hexadecimal digits that name a certificate.
 pub const SHORTEST_PREFIX: usize = 8;
@@ -211,34 +210,28 @@ pub struct Added {
     pub receipt: Receipt,
 }
 
-/// Brings certificates in by hand, as candidates: each with the file it was found in, and the manufacturer if known.
+/// Brings certificates in as candidates, each with where it was found: by hand, or on the way of a verification.
 ///
 /// # Errors
 ///
 /// [`db::Error`] if the store cannot be read or written.
-pub fn add(
-    database: &dyn Database,
-    author: &Author,
-    found: &[(String, Found)],
-    vendor: Option<&VendorId>,
-) -> Result<Added, db::Error> {
+pub fn add(database: &dyn Database, author: &Author, found: &[(Origin, Found)]) -> Result<Added, db::Error> {
     let mut certificates = Vec::new();
     let receipt = database.append(author, &mut |stores| {
         certificates.clear();
         let mut seen: Vec<Seen> = Vec::new();
-        for (file, found) in found {
+        for (origin, found) in found {
             let fingerprint = found.certificate.fingerprint();
-            let origin = Origin::File { file: file.clone(), vendor: vendor.cloned() };
             let record = stores.record(fingerprint);
             let drafted = seen.iter().any(|seen| seen.fingerprint == fingerprint);
             certificates.push((fingerprint, record.is_none() && !drafted));
             let known = record
-                .is_some_and(|record| record.sightings.iter().any(|sighting| sighting.origin == origin));
+                .is_some_and(|record| record.sightings.iter().any(|sighting| sighting.origin == *origin));
             if known || drafted {
                 continue;
             }
             let der = record.is_none().then(|| found.certificate.der().to_vec());
-            seen.push(Seen { fingerprint, der, origin, quirks: found.around.clone() });
+            seen.push(Seen { fingerprint, der, origin: origin.clone(), quirks: found.around.clone() });
         }
         if seen.is_empty() { Vec::new() } else { vec![Event::Seen { certificates: seen }] }
     })?;

@@ -77,6 +77,18 @@ pub fn read_crls(bytes: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     }
 }
 
+/// Reads the first public key block of PEM text, as a DER SubjectPublicKeyInfo.
+pub fn read_public_key(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = bytes;
+    while let Ok(Some((item, after))) = rustls_pemfile::read_one_from_slice(rest) {
+        if let Item::SubjectPublicKeyInfo(info) = item {
+            return Some(info.as_ref().to_vec());
+        }
+        rest = after;
+    }
+    None
+}
+
 fn describe(error: &rustls_pemfile::Error) -> String {
     match error {
         rustls_pemfile::Error::MissingSectionEnd { .. } => "a BEGIN line has no END line".to_owned(),

@@ -4,7 +4,7 @@ use der::{Tag, TagNumber};
 
 use crate::cert::Certificate;
 use crate::cert::name::Name;
-use crate::cert::tlv::Cursor;
+use crate::cert::tlv::{self, Cursor, TlvError};
 use crate::oid;
 use crate::vendor::{self, RegistryEntry};
 
@@ -56,4 +56,154 @@ fn directory_name(certificate: &Certificate) -> Option<Name> {
         }
     }
     None
+}
+
+/// tpmSpecification (TCG EK Credential Profile §3.2, subjectDirectoryAttributes).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct TpmSpecification {
+    /// The family, such as `2.0`. AMD writes `id:322E3000`, the hexadecimal of "2.0" and NUL; it is read as that.
+    pub family: String,
+    /// The level.
+    pub level: u32,
+    /// The revision, such as 138.
+    pub revision: u32,
+}
+
+/// Where and how the EK came to be (TCG EK Credential Profile, EKGenerationType).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EkGeneration {
+    /// Made inside the TPM.
+    Internal,
+    /// Made outside and put in; STMicroelectronics and Infineon state this.
+    Injected,
+    /// Made inside, revocable.
+    InternalRevocable,
+    /// Put in, revocable.
+    InjectedRevocable,
+}
+
+/// tPMSecurityAssertions, in any of the three dialects that manufacturers write: with or without the version, tags
+/// explicit (STMicroelectronics, Infineon) or implicit (AMD), iso9000Certified tagged or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SecurityAssertions {
+    /// Whether the firmware can be upgraded.
+    pub field_upgradable: bool,
+    /// How the EK came to be.
+    pub ek_generation: Option<EkGeneration>,
+    /// The FIPS 140 version that is claimed, such as `140-2`.
+    pub fips: Option<String>,
+    /// Whether ISO 9000 certification is claimed.
+    pub iso9000: bool,
+}
+
+/// The subject directory attributes of an EK certificate: the specification and the assertions, each absent, read, or
+/// malformed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DirectoryAttributes {
+    /// tpmSpecification.
+    pub specification: Option<Result<TpmSpecification, TlvError>>,
+    /// tPMSecurityAssertions.
+    pub assertions: Option<Result<SecurityAssertions, TlvError>>,
+}
+
+impl DirectoryAttributes {
+    /// Reads them; nothing if the extension is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`TlvError`] if the extension itself is malformed.
+    pub fn of(certificate: &Certificate) -> Result<Self, TlvError> {
+        const WHAT: &str = "subjectDirectoryAttributes";
+        let mut found = Self::default();
+        let Some(extension) = certificate.extension(&oid::SUBJECT_DIRECTORY_ATTRIBUTES) else {
+            return Ok(found);
+        };
+        let mut list = Cursor::new(extension.value).expect(Tag::Sequence, WHAT)?.inside();
+        while !list.is_empty() {
+            let mut fields = list.expect(Tag::Sequence, WHAT)?.inside();
+            let kind = fields.expect(Tag::ObjectIdentifier, WHAT)?.content;
+            let values = fields.expect(Tag::Set, WHAT)?.inside();
+            if kind == oid::TPM_SPECIFICATION.as_bytes() {
+                found.specification = Some(specification(values));
+            } else if kind == oid::TPM_SECURITY_ASSERTIONS.as_bytes() {
+                found.assertions = Some(assertions(values));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn specification(mut values: Cursor<'_>) -> Result<TpmSpecification, TlvError> {
+    const WHAT: &str = "tPMSpecification";
+    let mut fields = values.expect(Tag::Sequence, WHAT)?.inside();
+    let family = fields.expect(Tag::Utf8String, WHAT)?.content;
+    let family = std::str::from_utf8(family)
+        .map_err(|_| TlvError::Content { what: WHAT, why: "the family is not UTF-8" })?;
+    let decoded = family
+        .strip_prefix("id:")
+        .and_then(|hex| data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok())
+        .and_then(|octets| String::from_utf8(octets).ok());
+    let family = decoded.as_deref().unwrap_or(family).trim_end_matches('\0').to_owned();
+    let level = tlv::unsigned(fields.expect(Tag::Integer, WHAT)?.content, WHAT)?;
+    let revision = tlv::unsigned(fields.expect(Tag::Integer, WHAT)?.content, WHAT)?;
+    Ok(TpmSpecification { family, level, revision })
+}
+
+fn assertions(mut values: Cursor<'_>) -> Result<SecurityAssertions, TlvError> {
+    const WHAT: &str = "tPMSecurityAssertions";
+    let mut fields = values.expect(Tag::Sequence, WHAT)?.inside();
+    let mut found = SecurityAssertions::default();
+    fields.optional(Tag::Integer, WHAT)?;
+    let mut booleans = 0;
+    while !fields.is_empty() {
+        let field = fields.any(WHAT)?;
+        match field.tag {
+            // The first is fieldUpgradable, a later one iso9000Certified without its tag.
+            Tag::Boolean => {
+                let (value, _) = tlv::boolean(&field, WHAT)?;
+                if booleans == 0 {
+                    found.field_upgradable = value
+                } else {
+                    found.iso9000 = value
+                }
+                booleans += 1;
+            }
+            Tag::ContextSpecific { number: TagNumber(0), .. } => {
+                found.ek_generation = match enumerated(&field)? {
+                    0 => Some(EkGeneration::Internal),
+                    1 => Some(EkGeneration::Injected),
+                    2 => Some(EkGeneration::InternalRevocable),
+                    3 => Some(EkGeneration::InjectedRevocable),
+                    _ => None,
+                };
+            }
+            Tag::ContextSpecific { constructed: true, number: TagNumber(4) } => {
+                found.fips = fips(&field);
+            }
+            Tag::ContextSpecific { number: TagNumber(5), .. } => {
+                found.iso9000 = field.content.last() == Some(&0xff);
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// An ENUMERATED with an implicit or an explicit tag.
+fn enumerated(field: &tlv::Tlv<'_>) -> Result<u32, TlvError> {
+    const WHAT: &str = "tPMSecurityAssertions";
+    let explicit = matches!(field.tag, Tag::ContextSpecific { constructed: true, .. });
+    if explicit {
+        return tlv::unsigned(field.inside().expect(Tag::Enumerated, WHAT)?.content, WHAT);
+    }
+    tlv::unsigned(field.content, WHAT)
+}
+
+/// The version in FIPSLevel, its tag implicit or explicit.
+fn fips(field: &tlv::Tlv<'_>) -> Option<String> {
+    let mut inside = field.inside();
+    let first = inside.any("fipsLevel").ok()?;
+    let version = if first.tag == Tag::Sequence { first.inside().any("fipsLevel").ok()? } else { first };
+    std::str::from_utf8(version.content).ok().map(str::to_owned)
 }

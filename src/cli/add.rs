@@ -10,6 +10,7 @@ use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::ui::Ui;
 use crate::file;
 use crate::fingerprint::Fingerprint;
+use crate::log::Origin;
 use crate::review;
 use crate::store::record::State;
 use crate::vendor::VendorId;
@@ -53,9 +54,10 @@ impl AddArgs {
             let certificates = container::read(&bytes)
                 .map_err(|error| Error::new(Kind::Unknown, format!("{}: {error}", path.display())))?;
             let name = path.to_string_lossy().into_owned();
-            found.extend(certificates.into_iter().map(|certificate| (name.clone(), certificate)));
+            let origin = Origin::File { file: name, vendor: self.vendor.clone() };
+            found.extend(certificates.into_iter().map(|certificate| (origin.clone(), certificate)));
         }
-        let added = review::add(context.database(), &context.author(), &found, self.vendor.as_ref())?;
+        let added = review::add(context.database(), &context.author(), &found)?;
         added.receipt.notices.iter().for_each(|notice| ui.warning(notice));
         let stores = &added.receipt.stores;
         let mut candidates = 0;

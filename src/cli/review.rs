@@ -66,6 +66,9 @@ pub fn origin(origin: &Origin) -> String {
             };
             format!("{source} at {} by {transport}, {standing}", source.url)
         }
+        Origin::Aia { url, transport, .. } => {
+            format!("authority information of a certificate: {url} by {transport}")
+        }
         Origin::File { file, .. } => format!("file {file:?}"),
     }
 }

@@ -1,18 +1,17 @@
 //! `sync`: fetch what the manufacturers publish.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::error::{Error, Kind, Outcome};
+use crate::cli::network::{NetworkArgs, runtime};
 use crate::cli::ui::{Tone, Ui};
-use crate::fetch::http::{Http, Options, Resolution};
-use crate::fetch::mirror::Mirror;
-use crate::fetch::{Limits, Transport};
-use crate::file;
+use crate::clock::{Clock, System};
+use crate::crls::{self, CrlReport};
+use crate::fetch::Limits;
 use crate::log::SourceName;
 use crate::store::StoreName;
 use crate::sync::{self, Outcome as SourceOutcome, Report};
@@ -30,17 +29,12 @@ pub struct SyncArgs {
     #[arg(long, value_name = "ID")]
     vendor: Vec<VendorId>,
 
-    /// Read from a folder laid out as host/path, not from the network
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["resolve", "cacert"])]
-    mirror: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkArgs,
 
-    /// Connect to ADDR for HOST:PORT, past DNS and proxy, as in curl; ADDR may carry a port of its own
-    #[arg(long, value_name = "HOST:PORT:ADDR")]
-    resolve: Vec<Resolution>,
-
-    /// Trust only the TLS roots in this PEM file
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
+    /// Also fetch the CRLs that the CAs in the stores name, and keep the good ones for `verify`
+    #[arg(long)]
+    crls: bool,
 
     /// How many requests at one time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
@@ -78,19 +72,15 @@ impl SyncArgs {
                     .with_hint("`ekstore vendors list` shows them"));
             }
         }
-        let is_mirror = self.mirror.is_some();
-        let transport = self.transport()?;
+        let is_mirror = self.network.is_mirror();
+        let transport = self.network.transport()?;
         let limits = Limits { total: self.jobs.into(), ..Limits::default() };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| Error::new(Kind::Unknown, format!("cannot start the network: {error}")))?;
+        let runtime = runtime()?;
         let bar = ui.progress();
         let report = runtime.block_on(sync::run(
             &context.catalogue,
             &self.vendor,
-            transport,
+            Arc::clone(&transport),
             limits,
             context.database(),
             &context.author(),
@@ -98,20 +88,17 @@ impl SyncArgs {
         ))?;
         drop(bar);
         print(&report, ui);
-        Ok(outcome(&report, is_mirror))
-    }
-
-    fn transport(&self) -> Result<Arc<dyn Transport>, Error> {
-        if let Some(folder) = &self.mirror {
-            if !folder.is_dir() {
-                return Err(Error::new(Kind::Unknown, format!("{} is not a folder", folder.display()))
-                    .with_hint("a mirror is a folder laid out as host/path"));
+        let mut outcome = outcome(&report, is_mirror);
+        if self.crls {
+            let work = crls::sync(&report.stores, &context.store, transport, limits, System.now());
+            let reports = runtime.block_on(work);
+            print_crls(&reports, ui);
+            // A CRL that is missing changes no trust; that it could not be fetched is said, and counts as such.
+            if reports.iter().any(|report| !report.current) && outcome == Outcome::Done && !is_mirror {
+                outcome = Outcome::Unknown;
             }
-            return Ok(Arc::new(Mirror::new(folder)));
         }
-        let ca_certificates =
-            self.cacert.as_deref().map(|path| file::read(path, file::CERTIFICATE_FILE_CAP)).transpose()?;
-        Ok(Arc::new(Http::new(Options { resolutions: self.resolve.clone(), ca_certificates })?))
+        Ok(outcome)
     }
 }
 
@@ -215,6 +202,22 @@ fn describe(source: &SourceName, outcome: &SourceOutcome, ui: &Ui) -> Option<Str
         ),
         SourceOutcome::Failed { .. } => return None,
     })
+}
+
+fn print_crls(reports: &[CrlReport], ui: &Ui) {
+    if ui.is_json() {
+        reports.iter().for_each(|report| ui.json(report));
+        return;
+    }
+    for report in reports {
+        let revoked = report.revoked.map_or("none at hand".to_owned(), |count| format!("{count} revoked"));
+        let until = report.next_update.map_or(String::new(), |next| format!(", until {next}"));
+        let failure = report.failure.as_ref().map_or(String::new(), |failure| format!(" ({failure})"));
+        let line = format!("CRL       {}: {revoked}{until}{failure}", report.crl);
+        if report.current { ui.detail(line) } else { ui.line(line) }
+    }
+    let current = reports.iter().filter(|report| report.current).count();
+    ui.line(format!("{} CRLs named by the stores, {current} current", reports.len()));
 }
 
 /// Prints the failures, those of one host with one cause together: a site that is down is one line, not ninety.

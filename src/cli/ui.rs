@@ -186,6 +186,25 @@ impl Ui {
         let _ = writeln!(io::stderr().lock(), "{label}{}", printable(text));
     }
 
+    /// Whether the reader of stdout went away.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// A progress display for `total` certificates, or for a stream of unknown length.
+    pub fn count(&self, total: Option<u64>) -> Bar {
+        let bar = self.progress();
+        // Short work needs no bar.
+        if total.is_some_and(|total| total < 100) {
+            bar.0.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        match total {
+            Some(total) => bar.start_counting(total, "{bar:32} {pos}/{len} {per_sec} {eta}"),
+            None => bar.start_counting(0, "{spinner} {pos} {per_sec}"),
+        }
+        bar
+    }
+
     /// A progress display on stderr: a bar on a terminal, nothing elsewhere.
     pub fn progress(&self) -> Bar {
         let visible = self.verbosity >= Verbosity::Normal && io::stderr().is_terminal();
@@ -210,12 +229,22 @@ fn printable_char(c: char) -> char {
 #[derive(Debug)]
 pub struct Bar(ProgressBar);
 
+impl Bar {
+    fn start_counting(&self, total: u64, template: &str) {
+        self.0.set_style(ProgressStyle::with_template(template).expect("the templates are constants"));
+        self.0.set_length(total);
+        self.0.enable_steady_tick(Duration::from_millis(200));
+    }
+
+    /// So many are done.
+    pub fn set(&self, done: u64) {
+        self.0.set_position(done);
+    }
+}
+
 impl Progress for Bar {
     fn start(&self, sources: usize) {
-        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} {wide_msg}");
-        self.0.set_style(style.expect("the template is a constant"));
-        self.0.set_length(sources as u64);
-        self.0.enable_steady_tick(Duration::from_millis(200));
+        self.start_counting(sources as u64, "{bar:32} {pos}/{len} {wide_msg}");
     }
 
     fn done(&self, source: &SourceName) {

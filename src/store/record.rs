@@ -49,6 +49,7 @@ impl Sighting {
                 one.url == other.url
             }
             (Origin::File { file: one, .. }, Origin::File { file: other, .. }) => one == other,
+            (Origin::Aia { url: one, .. }, Origin::Aia { url: other, .. }) => one == other,
             _ => false,
         }
     }
@@ -57,7 +58,7 @@ impl Sighting {
     pub fn source(&self) -> Option<&SourceName> {
         match &self.origin {
             Origin::Source { source, .. } => Some(source),
-            Origin::File { .. } => None,
+            Origin::File { .. } | Origin::Aia { .. } => None,
         }
     }
 }
@@ -229,7 +230,7 @@ impl Record {
     fn roles(&self) -> impl Iterator<Item = Role> {
         self.sightings.iter().filter_map(|sighting| match &sighting.origin {
             Origin::Source { role, .. } => Some(*role),
-            Origin::File { .. } => None,
+            Origin::File { .. } | Origin::Aia { .. } => None,
         })
     }
 
@@ -240,6 +241,7 @@ impl Record {
         from_source.or_else(|| {
             self.sightings.iter().find_map(|sighting| match &sighting.origin {
                 Origin::File { vendor, .. } => vendor.as_ref(),
+                Origin::Aia { vendor, .. } => Some(vendor),
                 Origin::Source { .. } => None,
             })
         })

@@ -4,7 +4,9 @@
 //! CAs name ECDSA with NULL parameters (two of Intel's), which webpki's identifiers do not match. SHA-1, which
 //! webpki leaves out, goes through aws-lc-rs itself: stores must link TPM 1.2 chains, and policy decides in verdicts.
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use std::sync::OnceLock;
+
+use aws_lc_rs::signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm};
 use der::Tag;
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as webpki_algorithms;
@@ -87,6 +89,58 @@ fn pss_hash(parameters: &[u8]) -> Option<Hash> {
         content.expect(Tag::ObjectIdentifier, "algorithm").is_ok() && content.rest() == parameters
     };
     known.into_iter().find(|(algorithm, _)| matches(*algorithm)).map(|(_, hash)| hash)
+}
+
+/// A public key, parsed for the algorithm it was first used with. A CA signs with one algorithm as a rule, and parsing
+/// costs as much as a good part of checking a signature.
+#[derive(Debug, Default)]
+pub struct PreparedKey(OnceLock<Option<(SignatureAlgorithm, ParsedPublicKey)>>);
+
+impl PreparedKey {
+    /// As [`signed_by`], with the key of `issuer`, for which this is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`signed_by`].
+    pub fn signed_by(&self, certificate: &Certificate, issuer: &Certificate) -> Result<(), SignatureError> {
+        let algorithm = SignatureAlgorithm::from_der(certificate.signature_algorithm())
+            .ok_or(SignatureError::UnsupportedAlgorithm)?;
+        let prepared = self.0.get_or_init(|| {
+            let key = issuer.key();
+            let parsed = ParsedPublicKey::new(aws_lc_algorithm(algorithm, &key)?, key.bits).ok()?;
+            Some((algorithm, parsed))
+        });
+        match prepared {
+            Some((prepared_for, key)) if *prepared_for == algorithm => key
+                .verify_sig(certificate.tbs(), certificate.signature())
+                .map_err(|_| SignatureError::Invalid),
+            _ => verify(algorithm, &issuer.key(), certificate.tbs(), certificate.signature()),
+        }
+    }
+}
+
+/// aws-lc-rs' own algorithm for a prepared key; webpki's interface takes keys as bytes each time.
+fn aws_lc_algorithm(
+    algorithm: SignatureAlgorithm,
+    key: &PublicKey<'_>,
+) -> Option<&'static dyn VerificationAlgorithm> {
+    // What the table of webpki does not take is not taken here either.
+    checker(algorithm, key)?;
+    Some(match (algorithm, key.curve()) {
+        (SignatureAlgorithm::RsaPkcs1(Hash::Sha1), _) => {
+            &signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY
+        }
+        (SignatureAlgorithm::RsaPkcs1(Hash::Sha256), _) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (SignatureAlgorithm::RsaPkcs1(Hash::Sha384), _) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (SignatureAlgorithm::RsaPkcs1(Hash::Sha512), _) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        (SignatureAlgorithm::Ecdsa(Hash::Sha256), Some(oid::P256)) => &signature::ECDSA_P256_SHA256_ASN1,
+        (SignatureAlgorithm::Ecdsa(Hash::Sha384), Some(oid::P256)) => &signature::ECDSA_P256_SHA384_ASN1,
+        (SignatureAlgorithm::Ecdsa(Hash::Sha256), Some(oid::P384)) => &signature::ECDSA_P384_SHA256_ASN1,
+        (SignatureAlgorithm::Ecdsa(Hash::Sha384), Some(oid::P384)) => &signature::ECDSA_P384_SHA384_ASN1,
+        (SignatureAlgorithm::Ecdsa(Hash::Sha512), Some(oid::P521)) => &signature::ECDSA_P521_SHA512_ASN1,
+        // Rare combinations are not worth a prepared key.
+        _ => return None,
+    })
 }
 
 /// Why a signature does not count.

@@ -4,118 +4,155 @@
 //! services, AMD's RSA and ECC CAs), one key several certificates (re-issues). The authority key identifier and the
 //! dates only order them; what counts is the signature. webpki's path builder is not used: it compares names by
 //! bytes and refuses critical certificatePolicies, which all of STMicroelectronics' intermediates carry.
+//!
+//! Paths within the stores are found and validated once for each CA ([`CaPaths`]); a search goes through the untrusted
+//! material of its own leaf until it meets a CA of the stores.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::cert::Certificate;
+use crate::cert::name::Name;
 use crate::fingerprint::Fingerprint;
+use crate::store::StoreName;
 use crate::store::record::State;
 use crate::time::Time;
 use crate::verify::algorithms::{self, SignatureError};
-use crate::verify::trust::TrustStore;
-use crate::verify::verdict::{Failure, LinkOrigin, Reason};
-use crate::verify::{Policy, chain};
+use crate::verify::chain::{self, PathState};
+use crate::verify::revocation::{Mode, Signers, Status};
+use crate::verify::verdict::{Failure, Link, LinkOrigin, Reason};
+use crate::verify::{Sha1, Verifier, weak};
 
 /// How many signatures a search may check. Real chains need at most 4, with re-issues 8; a graph of same-named CAs
 /// made to waste time ends here.
 pub const SIGNATURE_BUDGET: u32 = 100;
 
-/// How many steps (candidates looked at) a search may take.
-pub const STEP_BUDGET: u32 = 2_000;
+/// How many candidates a search may look at.
+pub const STEP_BUDGET: u32 = 1_000;
 
 /// The longest chain, leaf and anchor included. Real ones have at most 6 (Intel's on-die CAs).
-pub const MAX_CHAIN: usize = 10;
+pub const MAX_CHAIN: usize = 20;
 
-/// One certificate of a path.
-#[derive(Debug, Clone)]
-pub struct Step {
-    /// The certificate.
-    pub certificate: Certificate,
-    /// Where it comes from.
-    pub origin: LinkOrigin,
+/// The most paths that are kept for one CA: real ones have at most 4 (re-issues on two levels).
+pub const MAX_CA_PATHS: usize = 16;
+
+/// How far the validity of CRL signers is followed: a signer's own CRL may have a signer, and so on.
+const MAX_SIGNER_DEPTH: u8 = 2;
+
+/// All paths from one CA of the stores to anchors, validated as far as neither leaf nor time matter.
+#[derive(Debug)]
+pub struct CaPaths {
+    paths: Vec<CaPath>,
+    /// Whether the budget was spent before all were found.
+    exhausted: bool,
 }
 
-/// What a search found.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// A path that breaks no rule.
-    Valid(Vec<Step>),
-    /// The most promising path, as far as it goes, and the rules it breaks.
-    Refused {
-        /// From the leaf up.
-        chain: Vec<Step>,
-        /// Never empty.
-        failures: Vec<Failure>,
-    },
-    /// The budget was spent before a valid path was found.
-    Budget {
-        /// From the leaf up.
-        chain: Vec<Step>,
-    },
+/// One path from a CA of the stores to an anchor.
+#[derive(Debug)]
+struct CaPath {
+    /// Indices into the stores, from the CA to the anchor.
+    nodes: Vec<usize>,
+    /// The state below the CA.
+    state: PathState,
+    /// Rules broken whatever comes below, from the CA up.
+    failures: Vec<Failure>,
+    /// Those below the anchor whose signature is made with SHA-1.
+    sha1: Vec<usize>,
+}
+
+/// What a search found: a path, or the most promising one and what it breaks.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// From the leaf up, as far as it goes.
+    pub chain: Vec<Link>,
+    /// Empty exactly if the path is valid.
+    pub failures: Vec<Failure>,
+    /// What is known about revocation, for those of the chain below the anchor that were looked up.
+    pub revocation: Vec<(Fingerprint, Status)>,
+    /// The anchor, if the path reaches one.
+    pub anchor: Option<usize>,
 }
 
 /// A search for one leaf.
 pub struct Search<'a> {
-    trust: &'a TrustStore,
-    extra: &'a [Certificate],
-    policy: Policy,
+    verifier: &'a Verifier,
+    extra: HashMap<&'a [u8], Vec<&'a Certificate>>,
     at: Time,
     signatures: u32,
     steps: u32,
     checked: HashMap<(Fingerprint, Fingerprint), Result<(), SignatureError>>,
-    best: Option<(Rank, Vec<Step>, Vec<Failure>)>,
+    best: Option<(Rank, Found)>,
+    signer_depth: u8,
 }
 
-/// How promising a refused path is: reached an anchor, then fewer failures, then the longer one.
-type Rank = (bool, std::cmp::Reverse<usize>, usize, Option<Reason>);
+/// How promising a refused path is: it reached an anchor, then broke fewer rules, then is longer, then tells more.
+type Rank = (bool, Reverse<usize>, usize, Option<Reason>);
 
+/// How a part of a search ended.
 enum Progress {
-    Valid(Vec<Step>),
+    Valid(Found),
     Exhausted,
     Budget,
 }
 
+/// A possible issuer.
+enum Candidate<'a> {
+    Stored(usize),
+    Extra(&'a Certificate),
+}
+
 impl<'a> Search<'a> {
     /// Prepares a search through EKROOT and EKCA, and through the untrusted `extra`.
-    pub fn new(trust: &'a TrustStore, extra: &'a [Certificate], policy: Policy, at: Time) -> Self {
+    pub fn new(verifier: &'a Verifier, extra: &'a [Certificate], at: Time) -> Self {
+        Self::at_depth(verifier, by_subject(extra), at, 0)
+    }
+
+    fn at_depth(
+        verifier: &'a Verifier,
+        extra: HashMap<&'a [u8], Vec<&'a Certificate>>,
+        at: Time,
+        signer_depth: u8,
+    ) -> Self {
         Self {
-            trust,
+            verifier,
             extra,
-            policy,
             at,
             signatures: SIGNATURE_BUDGET,
             steps: STEP_BUDGET,
             checked: HashMap::new(),
             best: None,
+            signer_depth,
         }
     }
 
     /// Runs it.
-    pub fn run(mut self, leaf: &Certificate) -> Outcome {
-        let mut path = vec![Step { certificate: leaf.clone(), origin: LinkOrigin::Leaf }];
+    pub fn run(mut self, leaf: &'a Certificate) -> Found {
+        let mut path = vec![leaf];
         let progress = self.extend(&mut path);
+        let best = self.best.take().map(|(_, found)| found);
         match progress {
-            Progress::Valid(chain) => Outcome::Valid(chain),
-            Progress::Budget => Outcome::Budget { chain: self.best.map_or(path, |(_, chain, _)| chain) },
-            Progress::Exhausted => {
-                let (_, chain, failures) =
-                    self.best.expect("a search that ends without a valid path recorded why");
-                Outcome::Refused { chain, failures }
+            Progress::Valid(found) => found,
+            Progress::Budget => {
+                let mut found = best.unwrap_or_else(|| Found { chain: links(&path), ..Found::default() });
+                let detail = format!("more than {SIGNATURE_BUDGET} signatures or {STEP_BUDGET} candidates");
+                found.failures = vec![Failure::new(Reason::Budget, leaf, detail)];
+                found
             }
+            Progress::Exhausted => best.expect("a search that ends without a valid path recorded why"),
         }
     }
 
-    /// Tries every issuer of the last certificate in `path`.
-    fn extend(&mut self, path: &mut Vec<Step>) -> Progress {
-        let child = path.last().expect("a path starts with the leaf").certificate.clone();
+    /// Tries every issuer of the last certificate in `path`, which is the leaf or untrusted.
+    fn extend(&mut self, path: &mut Vec<&'a Certificate>) -> Progress {
+        let child = *path.last().expect("a path starts with the leaf");
         if path.len() >= MAX_CHAIN {
-            self.refuse(path, vec![Failure::new(Reason::ChainTooLong, &child, "")]);
+            self.refuse(links(path), vec![Failure::new(Reason::ChainTooLong, child, "")], None);
             return Progress::Exhausted;
         }
-        let candidates = self.candidates(&child, path);
+        let candidates = self.candidates(child, path);
         if candidates.is_empty() {
-            let failure = self.dead_end(&child);
-            self.refuse(path, vec![failure]);
+            let failure = self.dead_end(child);
+            self.refuse(links(path), vec![failure], None);
             return Progress::Exhausted;
         }
         let mut wrong_signature = None;
@@ -123,79 +160,218 @@ impl<'a> Search<'a> {
         for candidate in candidates {
             let Some(steps) = self.steps.checked_sub(1) else { return Progress::Budget };
             self.steps = steps;
-            match self.check_signature(&child, &candidate.certificate) {
+            match self.check_signature(child, &candidate) {
                 None => return Progress::Budget,
-                Some(Err(error)) => {
-                    wrong_signature = wrong_signature.or(Some((error, candidate.certificate)));
-                }
+                Some(Err(error)) => wrong_signature = wrong_signature.or(Some((error, candidate))),
                 Some(Ok(())) => {
                     went_on = true;
-                    path.push(candidate);
-                    let progress = self.arrive(path);
-                    path.pop();
+                    let progress = match candidate {
+                        Candidate::Stored(index) => self.arrive(path, index),
+                        Candidate::Extra(certificate) => {
+                            path.push(certificate);
+                            let progress = self.extend(path);
+                            path.pop();
+                            progress
+                        }
+                    };
                     if !matches!(progress, Progress::Exhausted) {
                         return progress;
                     }
                 }
             }
         }
-        if let Some((error, issuer)) = wrong_signature.filter(|_| !went_on) {
+        if let Some((error, candidate)) = wrong_signature.filter(|_| !went_on) {
             let reason = match error {
                 SignatureError::UnsupportedAlgorithm => Reason::UnsupportedAlgorithm,
                 SignatureError::KeyMismatch | SignatureError::Invalid => Reason::SignatureInvalid,
             };
-            let detail = format!("{error} under the key of {} ({})", issuer.subject(), issuer.fingerprint());
-            self.refuse(path, vec![Failure::new(reason, &child, detail)]);
+            let issuer = self.certificate(&candidate);
+            let detail = format!(
+                "the names match {} ({}), but {error} under its key",
+                issuer.subject(),
+                issuer.fingerprint()
+            );
+            self.refuse(links(path), vec![Failure::new(reason, child, detail)], None);
         }
         Progress::Exhausted
     }
 
-    /// Goes on from the certificate just added: done at an anchor, else further up.
-    fn arrive(&mut self, path: &mut Vec<Step>) -> Progress {
-        let last = path.last().expect("a certificate was just added");
-        if last.origin != LinkOrigin::Ekroot {
-            return self.extend(path);
+    /// Judges `path` under each path of the CA that it has met.
+    fn arrive(&mut self, path: &[&'a Certificate], ca: usize) -> Progress {
+        let paths = self.verifier.ca_paths(ca);
+        for above in &paths.paths {
+            let Some(steps) = self.steps.checked_sub(1) else { return Progress::Budget };
+            self.steps = steps;
+            let found = self.judge(path, above);
+            if found.failures.is_empty() {
+                return Progress::Valid(found);
+            }
+            self.refuse_found(found);
         }
-        let anchor = self.trust.anchor(last.certificate.fingerprint());
-        let anchor = anchor.expect("only anchors have this origin");
-        let certificates: Vec<&Certificate> = path.iter().map(|step| &step.certificate).collect();
-        let failures = chain::check(&certificates, anchor, self.policy, self.at);
-        if failures.is_empty() {
-            return Progress::Valid(path.clone());
+        if paths.exhausted {
+            return Progress::Budget;
         }
-        self.refuse(path, failures);
+        if paths.paths.is_empty() {
+            let top = &self.verifier.trust.nodes()[ca].certificate;
+            let mut chain = links(path);
+            chain.push(Link { certificate: top.clone(), origin: LinkOrigin::Ekca });
+            self.refuse(chain, vec![Failure::new(Reason::NoAnchor, top, "it leads to no anchor")], None);
+        }
         Progress::Exhausted
     }
 
-    /// The possible issuers: those with the right name that are not on the path yet. Anchors first, then by
-    /// matching key identifier, then those valid at the time.
-    fn candidates(&self, child: &Certificate, path: &[Step]) -> Vec<Step> {
+    /// Applies every rule to one complete path: `path` from the leaf up, then `above`.
+    fn judge(&self, path: &[&'a Certificate], above: &CaPath) -> Found {
+        let nodes = self.verifier.trust.nodes();
+        let policy = &self.verifier.policy;
+        let anchor_index = *above.nodes.last().expect("a path of CAs ends in an anchor");
+        let anchor = &nodes[anchor_index];
+        let (leaf, extra) = path.split_first().expect("a path starts with the leaf");
+
+        let mut rules = Vec::new();
+        let mut state = None;
+        for certificate in extra.iter().rev() {
+            let state = state.get_or_insert_with(|| above.state.clone());
+            state.descend(certificate, &policy.chain, &mut rules);
+        }
+        state.as_ref().unwrap_or(&above.state).finish(leaf, &policy.chain, &mut rules);
+        // Found from the anchor down; told from the leaf up.
+        rules.reverse();
+
+        let mut failures = Vec::new();
+        let stored = above.nodes[..above.nodes.len() - 1].iter().map(|index| &nodes[*index].certificate);
+        let below_anchor: Vec<&Certificate> = path.iter().copied().chain(stored).collect();
+        for certificate in &below_anchor {
+            failures.extend(chain::check_validity(certificate, self.at));
+        }
+        let sha1 = path.iter().copied().filter(|certificate| chain::is_sha1(certificate));
+        for certificate in sha1.chain(above.sha1.iter().map(|index| &nodes[*index].certificate)) {
+            let detail = match policy.sha1 {
+                Sha1::WhereTheCatalogueSays if anchor.sha1 => continue,
+                Sha1::WhereTheCatalogueSays => {
+                    format!("the catalogue does not allow SHA-1 under {}", anchor.certificate.subject())
+                }
+                Sha1::Refuse => "signed with SHA-1".to_owned(),
+            };
+            failures.push(Failure::new(Reason::Sha1Refused, certificate, detail));
+        }
+        failures.extend(rules);
+        failures.extend(above.failures.iter().cloned());
+
+        let revocation = self.revocation(&below_anchor, &anchor.certificate, anchor_index, &mut failures);
+        let mut chain = links(path);
+        chain.extend(above.nodes.iter().map(|index| {
+            let node = &nodes[*index];
+            let origin = match node.store {
+                StoreName::Ekroot => LinkOrigin::Ekroot,
+                StoreName::Ekca => LinkOrigin::Ekca,
+            };
+            Link { certificate: node.certificate.clone(), origin }
+        }));
+        Found { chain, failures, revocation, anchor: Some(anchor_index) }
+    }
+
+    /// Looks up each certificate below the anchor, and adds what that breaks.
+    fn revocation(
+        &self,
+        below_anchor: &[&Certificate],
+        anchor: &Certificate,
+        anchor_index: usize,
+        failures: &mut Vec<Failure>,
+    ) -> Vec<(Fingerprint, Status)> {
+        let mode = self.verifier.policy.revocation;
+        let names_crl =
+            |certificate: &Certificate| certificate.extension(&crate::oid::CRL_DISTRIBUTION_POINTS).is_some();
+        let nothing_to_ask = self.verifier.crls.is_empty()
+            && mode == Mode::Soft
+            && !below_anchor.iter().any(|certificate| names_crl(certificate));
+        if mode == Mode::Off || nothing_to_ask || self.signer_depth >= MAX_SIGNER_DEPTH {
+            return Vec::new();
+        }
+        let signers = SignerSearch { search: self, anchor: anchor_index };
+        let mut found = Vec::new();
+        for (position, certificate) in below_anchor.iter().enumerate() {
+            let issuer = below_anchor.get(position + 1).copied().unwrap_or(anchor);
+            let status = self.verifier.crls.status(certificate, issuer, &signers, self.at);
+            let required = match mode {
+                Mode::RequireAll => true,
+                Mode::Require => matches!(status, Status::Unknown { .. }),
+                Mode::Soft | Mode::Off => false,
+            };
+            match &status {
+                Status::Revoked { date, reason } => {
+                    let detail = format!("revoked {date}: {reason}");
+                    failures.push(Failure::new(Reason::Revoked, certificate, detail));
+                }
+                Status::Unknown { why } if required => {
+                    failures.push(Failure::new(Reason::RevocationUnknown, certificate, why.clone()));
+                }
+                Status::NoInformation if required => {
+                    let detail = "it names no CRL, and none of its issuer is at hand";
+                    failures.push(Failure::new(Reason::RevocationUnknown, certificate, detail));
+                }
+                _ => {}
+            }
+            found.push((certificate.fingerprint(), status));
+        }
+        found
+    }
+
+    /// The possible issuers: those with the right name that are not on the path yet. Those with the right key
+    /// identifier first, of these the ones in the stores, of these the ones that are valid at the time.
+    fn candidates(&self, child: &Certificate, path: &[&'a Certificate]) -> Vec<Candidate<'a>> {
         let name = child.issuer();
-        let anchors =
-            self.trust.anchors_named(name).iter().map(|anchor| (&anchor.certificate, LinkOrigin::Ekroot));
-        let intermediates =
-            self.trust.intermediates_named(name).iter().map(|certificate| (certificate, LinkOrigin::Ekca));
-        let extra = self.extra.iter().filter(|certificate| certificate.subject() == name);
-        let extra = extra.map(|certificate| (certificate, LinkOrigin::Extra));
-        let mut candidates: Vec<Step> = Vec::new();
-        for (certificate, origin) in anchors.chain(intermediates).chain(extra) {
-            let known = path.iter().chain(&candidates).any(|step| step.certificate == *certificate);
-            if !known {
-                candidates.push(Step { certificate: certificate.clone(), origin });
+        let mut candidates: Vec<Candidate<'a>> =
+            self.verifier.trust.named(name).iter().map(|index| Candidate::Stored(*index)).collect();
+        let extra = self.extra.get(name.canonical()).map_or(&[][..], Vec::as_slice);
+        for certificate in extra {
+            let is_known = path.contains(certificate)
+                || candidates.iter().any(|candidate| self.certificate(candidate) == *certificate);
+            if !is_known {
+                candidates.push(Candidate::Extra(certificate));
+            }
+            // More than the budget allows to look at need not be put in order.
+            if candidates.len() > STEP_BUDGET as usize {
+                break;
             }
         }
-        let wanted = child.authority_key_id();
-        candidates.sort_by_key(|candidate| {
-            let other_key = match (wanted, candidate.certificate.subject_key_id()) {
-                (Some(wanted), Some(has)) => wanted != has,
-                _ => false,
-            };
-            (other_key, !candidate.certificate.validity().contains(self.at))
-        });
+        if candidates.len() > 1 {
+            let wanted = child.authority_key_id();
+            candidates.sort_by_cached_key(|candidate| {
+                let certificate = self.certificate(candidate);
+                let other_key = match (wanted, certificate.subject_key_id()) {
+                    (Some(wanted), Some(has)) => wanted != has,
+                    _ => false,
+                };
+                let is_extra = matches!(candidate, Candidate::Extra(_));
+                (other_key, is_extra, !certificate.validity().contains(self.at))
+            });
+        }
         candidates
     }
 
+    fn certificate<'c>(&'c self, candidate: &Candidate<'c>) -> &'c Certificate {
+        match candidate {
+            Candidate::Stored(index) => &self.verifier.trust.nodes()[*index].certificate,
+            Candidate::Extra(certificate) => certificate,
+        }
+    }
+
     fn check_signature(
+        &mut self,
+        child: &Certificate,
+        candidate: &Candidate<'a>,
+    ) -> Option<Result<(), SignatureError>> {
+        if let Candidate::Stored(index) = candidate {
+            self.signatures = self.signatures.checked_sub(1)?;
+            let node = &self.verifier.trust.nodes()[*index];
+            return Some(node.key.signed_by(child, &node.certificate));
+        }
+        let issuer = self.certificate(candidate).clone();
+        self.check_unprepared(child, &issuer)
+    }
+
+    fn check_unprepared(
         &mut self,
         child: &Certificate,
         issuer: &Certificate,
@@ -213,8 +389,9 @@ impl<'a> Search<'a> {
     /// Why the path ends at `child`: its issuer is unknown, or known but not trusted.
     fn dead_end(&mut self, child: &Certificate) -> Failure {
         let issuer = child.issuer();
-        for (known, state) in self.trust.untrusted_named(issuer) {
-            if known != child && matches!(self.check_signature(child, known), Some(Ok(()))) {
+        let verifier = self.verifier;
+        for (known, state) in verifier.trust.untrusted_named(issuer) {
+            if known != child && matches!(self.check_unprepared(child, known), Some(Ok(()))) {
                 let how = match state {
                     State::Approved => "approved, but in neither store",
                     State::Candidate => "a candidate",
@@ -236,18 +413,160 @@ impl<'a> Search<'a> {
         if let Some(id) = child.authority_key_id() {
             detail.push_str(&format!(", key id {}", data_encoding::HEXLOWER.encode(id)));
         }
-        if self.trust.is_empty() {
+        if self.verifier.trust.is_empty() {
             detail.push_str("; EKROOT is empty");
         }
         Failure::new(Reason::UnknownIssuer, child, detail)
     }
 
-    fn refuse(&mut self, path: &[Step], failures: Vec<Failure>) {
-        let reached = path.last().is_some_and(|step| step.origin == LinkOrigin::Ekroot);
-        let worst = failures.iter().map(|failure| failure.reason).max();
-        let rank = (reached, std::cmp::Reverse(failures.len()), path.len(), worst);
-        if self.best.as_ref().is_none_or(|(best, _, _)| rank > *best) {
-            self.best = Some((rank, path.to_vec(), failures));
+    fn refuse(&mut self, chain: Vec<Link>, failures: Vec<Failure>, anchor: Option<usize>) {
+        self.refuse_found(Found { chain, failures, revocation: Vec::new(), anchor });
+    }
+
+    fn refuse_found(&mut self, found: Found) {
+        let worst = found.failures.iter().map(|failure| failure.reason).max();
+        let rank = (found.anchor.is_some(), Reverse(found.failures.len()), found.chain.len(), worst);
+        if self.best.as_ref().is_none_or(|(best, _)| rank > *best) {
+            self.best = Some((rank, found));
         }
+    }
+}
+
+fn by_subject(certificates: &[Certificate]) -> HashMap<&[u8], Vec<&Certificate>> {
+    let mut map: HashMap<&[u8], Vec<&Certificate>> = HashMap::new();
+    for certificate in certificates {
+        map.entry(certificate.subject().canonical()).or_default().push(certificate);
+    }
+    map
+}
+
+fn links(path: &[&Certificate]) -> Vec<Link> {
+    path.iter()
+        .enumerate()
+        .map(|(depth, certificate)| Link {
+            certificate: (*certificate).clone(),
+            origin: if depth == 0 { LinkOrigin::Leaf } else { LinkOrigin::Extra },
+        })
+        .collect()
+}
+
+/// Finds and judges signers of CRLs with the material of a search.
+struct SignerSearch<'s, 'a> {
+    search: &'s Search<'a>,
+    anchor: usize,
+}
+
+impl Signers for SignerSearch<'_, '_> {
+    fn named(&self, name: &Name) -> Vec<Certificate> {
+        let stored = self.search.verifier.trust.named(name).iter();
+        let stored = stored.map(|index| self.search.verifier.trust.nodes()[*index].certificate.clone());
+        let extra = self.search.extra.get(name.canonical()).map_or(&[][..], Vec::as_slice);
+        // A handful of keys sign CRLs under one name; more is a flood.
+        stored.chain(extra.iter().map(|certificate| (*certificate).clone())).take(8).collect()
+    }
+
+    fn is_valid(&self, signer: &Certificate) -> bool {
+        let search = self.search;
+        if search.verifier.trust.nodes()[self.anchor].certificate == *signer {
+            return true;
+        }
+        let inner =
+            Search::at_depth(search.verifier, search.extra.clone(), search.at, search.signer_depth + 1);
+        let found = inner.run(signer);
+        found.failures.is_empty() && found.anchor == Some(self.anchor)
+    }
+}
+
+impl Verifier {
+    /// The paths of a CA of the stores, found and validated when they are first asked for.
+    fn ca_paths(&self, ca: usize) -> &CaPaths {
+        self.paths[ca].get_or_init(|| {
+            let mut finder = PathFinder {
+                verifier: self,
+                signatures: SIGNATURE_BUDGET,
+                steps: STEP_BUDGET,
+                found: Vec::new(),
+            };
+            let exhausted = finder.extend(&mut vec![ca]).is_none();
+            let mut paths: Vec<CaPath> = finder.found.into_iter().map(|nodes| self.validate(nodes)).collect();
+            paths.sort_by_key(|path| (path.failures.len(), path.nodes.len()));
+            CaPaths { paths, exhausted }
+        })
+    }
+
+    /// Applies the rules that depend on neither leaf nor time to a path of CAs, from the anchor down.
+    fn validate(&self, nodes: Vec<usize>) -> CaPath {
+        let all = self.trust.nodes();
+        let mut failures = Vec::new();
+        let (anchor, below) = nodes.split_last().expect("a path of CAs ends in an anchor");
+        let anchor = &all[*anchor].certificate;
+        let mut state = PathState::below(anchor, &self.policy.chain, &mut failures);
+        weak_key(anchor, &mut failures);
+        for index in below.iter().rev() {
+            let ca = &all[*index].certificate;
+            state.descend(ca, &self.policy.chain, &mut failures);
+            weak_key(ca, &mut failures);
+        }
+        failures.reverse();
+        let sha1 = below.iter().copied().filter(|index| chain::is_sha1(&all[*index].certificate)).collect();
+        CaPath { nodes, state, failures, sha1 }
+    }
+}
+
+fn weak_key(ca: &Certificate, failures: &mut Vec<Failure>) {
+    if ca.key().rsa().is_some_and(|(modulus, _)| weak::is_roca(modulus)) {
+        failures.push(Failure::new(
+            Reason::WeakKey,
+            ca,
+            "the key has the fingerprint of ROCA (CVE-2017-15361)",
+        ));
+    }
+    if let Some(whose) = weak::known_test_key(ca.key().fingerprint()) {
+        failures.push(Failure::new(Reason::KnownTestCa, ca, format!("its private key is public: {whose}")));
+    }
+}
+
+/// Finds the paths from a CA of the stores to anchors.
+struct PathFinder<'a> {
+    verifier: &'a Verifier,
+    signatures: u32,
+    steps: u32,
+    found: Vec<Vec<usize>>,
+}
+
+impl PathFinder<'_> {
+    /// Follows the last of `path` up; `None` when the budget is spent.
+    fn extend(&mut self, path: &mut Vec<usize>) -> Option<()> {
+        let nodes = self.verifier.trust.nodes();
+        let last = &nodes[*path.last().expect("a path starts with the CA")];
+        if last.store == StoreName::Ekroot {
+            self.found.push(path.clone());
+            return Some(());
+        }
+        if path.len() >= MAX_CHAIN {
+            return Some(());
+        }
+        let child = &last.certificate;
+        let wanted = child.authority_key_id();
+        let mut candidates: Vec<usize> = self.verifier.trust.named(child.issuer()).to_vec();
+        candidates.sort_by_key(|index| match (wanted, nodes[*index].certificate.subject_key_id()) {
+            (Some(wanted), Some(has)) => wanted != has,
+            _ => false,
+        });
+        for candidate in candidates {
+            if path.contains(&candidate) || self.found.len() >= MAX_CA_PATHS {
+                continue;
+            }
+            self.steps = self.steps.checked_sub(1)?;
+            self.signatures = self.signatures.checked_sub(1)?;
+            let issuer = &nodes[candidate];
+            if issuer.key.signed_by(child, &issuer.certificate).is_ok() {
+                path.push(candidate);
+                let done = self.extend(path);
+                path.pop();
+                done?;
+            }
+        }
+        Some(())
     }
 }

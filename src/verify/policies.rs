@@ -133,8 +133,11 @@ impl PolicyState {
         let above = graph.last().expect("the graph starts with one level");
         let mut level = Level::new();
         for policy in policies.iter().filter(|policy| **policy != ANY_POLICY) {
-            let matching: BTreeSet<ObjectIdentifier> =
-                above.iter().filter(|(_, node)| node.expected.contains(policy)).map(|(oid, _)| *oid).collect();
+            let matching: BTreeSet<ObjectIdentifier> = above
+                .iter()
+                .filter(|(_, node)| node.expected.contains(policy))
+                .map(|(oid, _)| *oid)
+                .collect();
             let parents = if matching.is_empty() && above.contains_key(&ANY_POLICY) {
                 BTreeSet::from([ANY_POLICY])
             } else {
@@ -147,7 +150,7 @@ impl PolicyState {
         if any && policies.contains(&ANY_POLICY) {
             let mut open: BTreeMap<ObjectIdentifier, BTreeSet<ObjectIdentifier>> = BTreeMap::new();
             for (oid, node) in above {
-                for expected in node.expected.iter().filter(|expected| !level.contains_key(expected)) {
+                for expected in node.expected.iter().filter(|expected| !level.contains_key(*expected)) {
                     open.entry(*expected).or_default().insert(*oid);
                 }
             }
@@ -214,7 +217,11 @@ impl PolicyState {
         if last.policy_limits()?.explicit == Some(0) {
             self.explicit = 0;
         }
-        if self.explicit > 0 || self.has_acceptable(&inputs.acceptable) { Ok(()) } else { Err(PolicyError::None) }
+        if self.explicit > 0 || self.has_acceptable(&inputs.acceptable) {
+            Ok(())
+        } else {
+            Err(PolicyError::None)
+        }
     }
 
     /// Whether a policy that the user accepts is valid for the whole path. What counts is the policy's name in the

@@ -1,4 +1,4 @@
-//! The stores as a verification needs them: by subject name.
+//! The stores as a verification needs them: by subject, with keys parsed once.
 
 use std::collections::HashMap;
 
@@ -9,11 +9,12 @@ use crate::fingerprint::Fingerprint;
 use crate::store::record::State;
 use crate::store::{StoreName, Stores};
 use crate::vendor::VendorId;
+use crate::verify::algorithms::PreparedKey;
 
 /// Where trust starts.
 #[derive(Debug, Clone)]
 pub struct Anchor {
-    /// The certificate; only its name and key are relied on (RFC 5280 §6.1.1 (d)).
+    /// The certificate.
     pub certificate: Certificate,
     /// Whether the catalogue lets SHA-1 count under it (T22).
     pub sha1: bool,
@@ -21,11 +22,26 @@ pub struct Anchor {
     pub manufacturers: Option<Vec<VendorId>>,
 }
 
+/// A certificate of one of the stores.
+#[derive(Debug)]
+pub struct Node {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The store it is in.
+    pub store: StoreName,
+    /// Whether SHA-1 may count under it, if it is an anchor.
+    pub sha1: bool,
+    /// The manufacturers it is for, if it is an anchor and the catalogue states them.
+    pub manufacturers: Option<Vec<VendorId>>,
+    /// Its key, parsed when it is first needed.
+    pub(crate) key: PreparedKey,
+}
+
 /// EKROOT and EKCA of one generation, indexed by subject.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct TrustStore {
-    anchors: HashMap<Box<[u8]>, Vec<Anchor>>,
-    intermediates: HashMap<Box<[u8]>, Vec<Certificate>>,
+    nodes: Vec<Node>,
+    by_subject: HashMap<Box<[u8]>, Vec<usize>>,
     untrusted: HashMap<Box<[u8]>, Vec<(Certificate, State)>>,
 }
 
@@ -55,22 +71,40 @@ impl TrustStore {
 
     /// Adds an anchor.
     pub fn add_anchor(&mut self, anchor: Anchor) {
-        self.anchors.entry(anchor.certificate.subject().canonical().into()).or_default().push(anchor);
+        self.add(Node {
+            certificate: anchor.certificate,
+            store: StoreName::Ekroot,
+            sha1: anchor.sha1,
+            manufacturers: anchor.manufacturers,
+            key: PreparedKey::default(),
+        });
     }
 
     /// Adds an intermediate.
     pub fn add_intermediate(&mut self, certificate: Certificate) {
-        self.intermediates.entry(certificate.subject().canonical().into()).or_default().push(certificate);
+        self.add(Node {
+            certificate,
+            store: StoreName::Ekca,
+            sha1: false,
+            manufacturers: None,
+            key: PreparedKey::default(),
+        });
     }
 
-    /// The anchors with this subject.
-    pub fn anchors_named(&self, name: &Name) -> &[Anchor] {
-        self.anchors.get(name.canonical()).map_or(&[], Vec::as_slice)
+    fn add(&mut self, node: Node) {
+        let name = node.certificate.subject().canonical().into();
+        self.by_subject.entry(name).or_default().push(self.nodes.len());
+        self.nodes.push(node);
     }
 
-    /// The intermediates with this subject.
-    pub fn intermediates_named(&self, name: &Name) -> &[Certificate] {
-        self.intermediates.get(name.canonical()).map_or(&[], Vec::as_slice)
+    /// All certificates of the stores; their indices stay.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The indices of the certificates with this subject.
+    pub fn named(&self, name: &Name) -> &[usize] {
+        self.by_subject.get(name.canonical()).map_or(&[], Vec::as_slice)
     }
 
     /// The certificates with this subject that the log knows but that are in neither store, with their state: to
@@ -79,13 +113,13 @@ impl TrustStore {
         self.untrusted.get(name.canonical()).map_or(&[], Vec::as_slice)
     }
 
-    /// The anchor with this fingerprint.
-    pub fn anchor(&self, fingerprint: Fingerprint) -> Option<&Anchor> {
-        self.anchors.values().flatten().find(|anchor| anchor.certificate.fingerprint() == fingerprint)
+    /// Whether one of the stores has this certificate.
+    pub fn contains(&self, fingerprint: Fingerprint) -> bool {
+        self.nodes.iter().any(|node| node.certificate.fingerprint() == fingerprint)
     }
 
     /// Whether there is no anchor, so that nothing can be trusted.
     pub fn is_empty(&self) -> bool {
-        self.anchors.is_empty()
+        !self.nodes.iter().any(|node| node.store == StoreName::Ekroot)
     }
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod https;
 mod layers;
 mod made;
+mod pkits;
 mod real;
 mod reference;
 mod support;
