@@ -75,8 +75,7 @@ impl<'a> Decoder<'a> {
         let mut fields = outer.inside();
         let tbs = fields.expect(Tag::Sequence, "tbsCertificate")?;
         let outer_algorithm = fields.expect(Tag::Sequence, "signatureAlgorithm")?;
-        let signature =
-            tlv::whole_octets(&fields.expect(Tag::BitString, "signatureValue")?, "signatureValue")?;
+        let signature = self.signature(&fields.expect(Tag::BitString, "signatureValue")?)?;
         fields.finish("certificate")?;
 
         let mut fields = tbs.inside();
@@ -111,6 +110,16 @@ impl<'a> Decoder<'a> {
             der: self.der.into(),
             quirks: self.quirks,
         }))
+    }
+
+    fn signature(&mut self, bits: &Tlv<'a>) -> Result<&'a [u8], DecodeError> {
+        let [unused @ 0..=7, octets @ ..] = bits.content else {
+            return Err(TlvError::Content { what: "signatureValue", why: "not a BIT STRING" }.into());
+        };
+        if *unused != 0 {
+            self.quirk(Quirk::SignatureNotOctets);
+        }
+        Ok(octets)
     }
 
     fn version(&mut self, fields: &mut Cursor<'a>) -> Result<u32, DecodeError> {

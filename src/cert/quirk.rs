@@ -46,6 +46,8 @@ pub enum Quirk {
     RsaParametersAbsent,
     /// The signature algorithm named outside differs from the one that is signed; RFC 5280 §4.1.1.2.
     SignatureAlgorithmMismatch,
+    /// The signature's BIT STRING does not end at an octet. Carried, but such a signature never verifies.
+    SignatureNotOctets,
     /// The key's algorithm is id-RSAES-OAEP (TPM 1.2 EK certificates); the octets are an ordinary RSAPublicKey.
     RsaesOaepKey,
     /// Extensions in a certificate that does not say v3; RFC 5280 §4.1.2.1.
@@ -87,6 +89,7 @@ impl Quirk {
             Quirk::EcdsaParametersNull => "an ECDSA algorithm identifier carries NULL parameters",
             Quirk::RsaParametersAbsent => "an RSA algorithm identifier lacks its NULL parameters",
             Quirk::SignatureAlgorithmMismatch => "the inner and outer signature algorithms differ",
+            Quirk::SignatureNotOctets => "the signature does not end at an octet, so it never verifies",
             Quirk::RsaesOaepKey => "the key is named RSAES-OAEP, as TPM 1.2 does; it is an ordinary RSA key",
             Quirk::ExtensionsBeforeV3 => "the certificate has extensions but is not version 3",
             Quirk::ExtensionDuplicate => "an extension occurs twice",

@@ -11,6 +11,7 @@ use der::Tag;
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::aws_lc_rs as webpki_algorithms;
 
+use crate::cert::quirk::Quirk;
 use crate::cert::tlv::Cursor;
 use crate::cert::{Certificate, PublicKey};
 use crate::oid;
@@ -103,8 +104,7 @@ impl PreparedKey {
     ///
     /// As [`signed_by`].
     pub fn signed_by(&self, certificate: &Certificate, issuer: &Certificate) -> Result<(), SignatureError> {
-        let algorithm = SignatureAlgorithm::from_der(certificate.signature_algorithm())
-            .ok_or(SignatureError::UnsupportedAlgorithm)?;
+        let algorithm = algorithm_of(certificate)?;
         let prepared = self.0.get_or_init(|| {
             let key = issuer.key();
             let parsed = ParsedPublicKey::new(aws_lc_algorithm(algorithm, &key)?, key.bits).ok()?;
@@ -163,9 +163,17 @@ pub enum SignatureError {
 ///
 /// [`SignatureError`] says whether the algorithm, the key or the signature is at fault.
 pub fn signed_by(certificate: &Certificate, key: &PublicKey<'_>) -> Result<(), SignatureError> {
-    let algorithm = SignatureAlgorithm::from_der(certificate.signature_algorithm())
-        .ok_or(SignatureError::UnsupportedAlgorithm)?;
+    let algorithm = algorithm_of(certificate)?;
     verify(algorithm, key, certificate.tbs(), certificate.signature())
+}
+
+/// The algorithm that a certificate names, if its signature can be one at all.
+fn algorithm_of(certificate: &Certificate) -> Result<SignatureAlgorithm, SignatureError> {
+    if certificate.quirks().contains(&Quirk::SignatureNotOctets) {
+        return Err(SignatureError::Invalid);
+    }
+    SignatureAlgorithm::from_der(certificate.signature_algorithm())
+        .ok_or(SignatureError::UnsupportedAlgorithm)
 }
 
 /// Checks one signature over `message`.
