@@ -46,8 +46,8 @@ pub struct Authority {
 /// What an EK certificate says.
 #[derive(Debug, Clone)]
 pub struct Ek {
-    /// The serial number, one octet.
-    pub serial: u8,
+    /// The serial number.
+    pub serial: u64,
     /// The first and the last year of its validity.
     pub years: (i32, i32),
     /// tpmManufacturer: `id:` and eight hexadecimal digits.
@@ -131,10 +131,18 @@ impl Authority {
     ///
     /// What the generator says.
     pub fn ek(&self, kind: KeyKind, ek: &Ek) -> Result<Vec<u8>, rcgen::Error> {
-        let key = kind.generate()?;
+        self.ek_for(&kind.generate()?, kind, ek)
+    }
+
+    /// Issues an EK certificate for a key that exists: a large load draws on a pool of keys.
+    ///
+    /// # Errors
+    ///
+    /// What the generator says.
+    pub fn ek_for(&self, key: &KeyPair, kind: KeyKind, ek: &Ek) -> Result<Vec<u8>, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.serial_number = Some(SerialNumber::from_slice(&[ek.serial]));
+        params.serial_number = Some(SerialNumber::from(ek.serial));
         params.not_before = date_time_ymd(ek.years.0, 1, 1);
         params.not_after = date_time_ymd(ek.years.1, 12, 31);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -147,7 +155,7 @@ impl Authority {
         params.custom_extensions = vec![tpm_names(&ek.manufacturer, &ek.model, "id:00010002")];
         let points = ek.crl.iter().map(|uri| CrlDistributionPoint { uris: vec![uri.clone()] });
         params.crl_distribution_points = points.collect();
-        Ok(params.signed_by(&key, &self.issuer)?.der().to_vec())
+        Ok(params.signed_by(key, &self.issuer)?.der().to_vec())
     }
 
     /// Issues a CRL that revokes these serial numbers.
