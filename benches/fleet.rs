@@ -43,7 +43,8 @@ fn best(items: usize, mut work: impl FnMut()) -> f64 {
 fn peer(folder: &Path) -> Option<std::path::PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer.c");
     let program = folder.join("peer");
-    let built = Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).arg("-lcrypto").output().ok()?;
+    let built =
+        Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).arg("-lcrypto").output().ok()?;
     built.status.success().then_some(program)
 }
 
@@ -60,7 +61,11 @@ fn openssl(program: &Path, folder: &Path, line: &Line) -> Option<f64> {
         let mut command = Command::new(program);
         command.current_dir(folder).args(["root.der", "ca.der", "load", "20"]);
         let output = command.output().ok()?;
-        assert!(output.status.success(), "OpenSSL refuses the load: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "OpenSSL refuses the load: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
         String::from_utf8(output.stdout).ok()?.split(' ').next()?.parse::<f64>().ok()
     };
     (0..3).filter_map(|_| run()).min_by(f64::total_cmp)
@@ -124,11 +129,21 @@ fn generate(count: u64, load: &Path, store: &Path) -> std::io::Result<()> {
     for (name, der) in [("root.cer", line.root.der()), ("ca.cer", line.ca.der())] {
         let path = folder.path().join(name);
         std::fs::write(&path, der)?;
-        Command::new(program).arg("--store").arg(store).args(["-q", "add"]).arg(path).stdout(Stdio::null()).status()?;
+        Command::new(program)
+            .arg("--store")
+            .arg(store)
+            .args(["-q", "add"])
+            .arg(path)
+            .stdout(Stdio::null())
+            .status()?;
         fingerprints.push(decode::certificate(der).expect("made").fingerprint().to_string());
     }
     let mut approve = Command::new(program);
-    approve.arg("--store").arg(store).args(["-q", "approve", "--reason", "the bench's own CA"]).args(fingerprints);
+    approve
+        .arg("--store")
+        .arg(store)
+        .args(["-q", "approve", "--reason", "the bench's own CA"])
+        .args(fingerprints);
     approve.stdout(Stdio::null()).status()?;
     let mut out = std::io::BufWriter::new(std::fs::File::create(load)?);
     let pool: Vec<_> = (0..16)
@@ -158,7 +173,10 @@ fn end_to_end(count: u64, out: &mut impl Write) -> std::io::Result<()> {
         // The kernel's own high-water mark.
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        peak = mark.and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(peak).max(peak);
+        peak = mark
+            .and_then(|mark| mark.split_whitespace().next()?.parse::<u64>().ok())
+            .unwrap_or(peak)
+            .max(peak);
         if let Some(status) = child.try_wait()? {
             break status;
         }

@@ -113,7 +113,8 @@ impl Verifier {
     ) -> Report {
         let at = moment.of(leaf);
         let tpm = TpmAttributes::of(leaf);
-        let Found { chain, mut failures, revocation, anchor } = Search::new(self, extra, at).run(leaf);
+        let Found { chain, mut failures, revocation, anchor, issuer } =
+            Search::new(self, extra, at).run(leaf);
 
         let profile = profile::apply(leaf, &tpm, expected, &self.policy.severities);
         failures.extend(profile.failures);
@@ -134,7 +135,7 @@ impl Verifier {
         if chain.windows(2).any(ends) {
             warnings.push(Warning::OutlivesIssuer);
         }
-        if chain.get(1).is_some_and(|link| profile::is_roca_suspect(leaf, &link.certificate)) {
+        if issuer.is_some_and(|index| self.trust.nodes()[index].roca_era) && leaf.key().rsa().is_some() {
             warnings.push(Warning::RocaSuspectIssuer);
         }
         let unknown = |status: &revocation::Status| matches!(status, revocation::Status::Unknown { .. });

@@ -15,7 +15,8 @@ pub struct Line {
 }
 
 /// The kinds of issuers that manufacturers have most.
-pub const KINDS: [(&str, KeyKind); 3] = [("RSA-2048", KeyKind::Rsa), ("P-256", KeyKind::P256), ("P-384", KeyKind::P384)];
+pub const KINDS: [(&str, KeyKind); 3] =
+    [("RSA-2048", KeyKind::Rsa), ("P-256", KeyKind::P256), ("P-384", KeyKind::P384)];
 
 /// What an EK certificate of the load says.
 pub fn ek(serial: u64) -> Ek {
@@ -25,6 +26,7 @@ pub fn ek(serial: u64) -> Ek {
         manufacturer: "id:49465800".to_owned(),
         model: "BENCH 1".to_owned(),
         crl: None,
+        aia: None,
     }
 }
 

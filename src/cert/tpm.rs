@@ -23,15 +23,28 @@ impl TpmAttributes {
     /// Reads them from the directoryName in subjectAltName, or from the subject where a certificate has them there
     /// (TPM 1.2). They may stand in one relative distinguished name (Nuvoton) or in three, in any string type.
     pub fn of(certificate: &Certificate) -> Self {
-        let alternative = directory_name(certificate);
-        let from = |oid| {
-            let there = alternative.as_ref().and_then(|name| name.attribute_text(oid));
-            there.or_else(|| certificate.subject().attribute_text(oid))
-        };
-        Self {
-            manufacturer: from(&oid::TPM_MANUFACTURER),
-            model: from(&oid::TPM_MODEL),
-            version: from(&oid::TPM_VERSION),
+        let mut found = Self::default();
+        if let Some(name) = directory_name(certificate) {
+            found.take(&name);
+        }
+        if found.manufacturer.is_none() || found.model.is_none() || found.version.is_none() {
+            found.take(certificate.subject());
+        }
+        found
+    }
+
+    /// Takes those attributes from `name` that are not found yet.
+    fn take(&mut self, name: &Name) {
+        for (_, attribute) in name.attributes() {
+            let field = match attribute.oid {
+                oid if oid == oid::TPM_MANUFACTURER.as_bytes() => &mut self.manufacturer,
+                oid if oid == oid::TPM_MODEL.as_bytes() => &mut self.model,
+                oid if oid == oid::TPM_VERSION.as_bytes() => &mut self.version,
+                _ => continue,
+            };
+            if field.is_none() {
+                *field = attribute.text();
+            }
         }
     }
 

@@ -36,6 +36,7 @@ This folder was made by `ekstore demo`. The manufacturer in it exists nowhere el
 store/       the store: log.ndjson is the record, index/ is computed from it
 catalogue/   the catalogue with the manufacturer's sources and pins
 ek/          EK certificates: good ones, an expired one, a revoked one, a counterfeit
+*.crl        the list that revokes one of them
 import/      what the administrator of an AD CS issuing CA imports
 ekstores.pem both stores as one PEM file
 
@@ -56,6 +57,7 @@ struct Manufacturer {
     files: Vec<(&'static str, Vec<u8>)>,
     eks: Vec<(&'static str, Vec<u8>)>,
     newcomer: Vec<u8>,
+    crl: Vec<u8>,
 }
 
 impl DemoArgs {
@@ -71,6 +73,7 @@ impl DemoArgs {
         files.push(("catalogue/demo.toml".to_owned(), made.catalogue()?.into_bytes()));
         files.extend(made.eks.iter().map(|(name, der)| (format!("ek/{name}"), der.clone())));
         files.push(("new-ca.cer".to_owned(), made.newcomer.clone()));
+        files.push(("DemoRsaCA1.crl".to_owned(), made.crl.clone()));
 
         let published: Published = Arc::default();
         for (path, bytes) in &made.files {
@@ -111,6 +114,7 @@ impl Manufacturer {
             manufacturer: "id:44454D4F".to_owned(),
             model: "DEMO-1".to_owned(),
             crl,
+            aia: None,
         };
         let rsa_root = Authority::root("Demo RSA Root", KeyKind::Rsa, 1)?;
         let ecc_root = Authority::root("Demo ECC Root", KeyKind::P384, 1)?;
@@ -138,9 +142,9 @@ impl Manufacturer {
                 ("/DemoEccRoot.crt", ecc_root.der().to_vec()),
                 ("/DemoRsaCA1.crt", rsa_ca.der().to_vec()),
                 ("/DemoEccCA1.crt", ecc_ca.der().to_vec()),
-                ("/DemoRsaCA1.crl", rsa_ca.crl(&[13])?),
             ],
             newcomer: newcomer.der().to_vec(),
+            crl: rsa_ca.crl(&[13])?,
             rsa_root,
             rsa_ca,
         })
@@ -151,7 +155,7 @@ impl Manufacturer {
             "id = \"DEMO\"\nregistry = \"44454D4F\"\nname = \"Demo TPM Works\"\nhosts = [\"{HOST}\"]\n\
              notes = \"Made by `ekstore demo`; not in the TCG registry.\"\n"
         );
-        for (path, der) in self.files.iter().filter(|(path, _)| path.contains(".crt")) {
+        for (path, der) in &self.files {
             let certificate = decode::certificate(der)
                 .map_err(|error| Error::new(Kind::Unknown, format!("{path}: {error}")))?;
             let role = if certificate.is_self_issued() { "anchor" } else { "intermediate" };
@@ -194,10 +198,16 @@ impl Steps<'_> {
         self.run("list", 0)?;
 
         self.say("Which of these EK certificates are from a genuine TPM of that manufacturer?");
-        for (name, code) in
-            [("good-ecc", 0), ("good-rsa", 0), ("expired", 1), ("counterfeit", 1), ("new-ca", 1)]
-        {
-            self.run(&format!("verify {}", path(&format!("ek/{name}.der"))), code)?;
+        for (name, options, code) in [
+            ("good-ecc", "", 0),
+            ("good-rsa", "", 0),
+            ("expired", "", 1),
+            ("counterfeit", "", 1),
+            ("revoked", "--crl LIST ", 1),
+            ("new-ca", "", 1),
+        ] {
+            let options = options.replace("LIST", &path("DemoRsaCA1.crl"));
+            self.run(&format!("verify {options}{}", path(&format!("ek/{name}.der"))), code)?;
         }
 
         self.say("The last one is from a new CA. Someone brings its certificate; a reviewer approves it.");

@@ -75,8 +75,8 @@ pub struct VerifyArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     revocation: Option<RevocationArg>,
 
-    /// Untrusted intermediates: PEM or concatenated DER, as read from NV 0x01c00100 and on; the files are joined in order
-    #[arg(long, value_name = "FILE", num_args = 1..)]
+    /// Untrusted intermediates: PEM or concatenated DER, as read from NV 0x01c00100 and on; several files are joined in order
+    #[arg(long, value_name = "FILE")]
     chain: Vec<PathBuf>,
 
     /// Fetch missing issuers from where certificates name them, on hosts of the catalogue only

@@ -4,7 +4,7 @@ use der::asn1::ObjectIdentifier;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, RevokedCertParams, RsaKeySize, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData, RevokedCertParams, RsaKeySize, SerialNumber, date_time_ymd,
 };
 
 use crate::oid;
@@ -56,6 +56,8 @@ pub struct Ek {
     pub model: String,
     /// Where its CA publishes a CRL.
     pub crl: Option<String>,
+    /// Where its CA publishes its own certificate.
+    pub aia: Option<String>,
 }
 
 fn ca_params(name: &str, serial: u8, path_len: Option<u8>) -> CertificateParams {
@@ -96,6 +98,25 @@ impl Authority {
         self.certify(name, kind.generate()?, serial)
     }
 
+    /// As [`Authority::intermediate`], with a distribution point for this CA's CRL.
+    ///
+    /// # Errors
+    ///
+    /// What the generator says.
+    pub fn intermediate_naming_crl(
+        &self,
+        name: &str,
+        kind: KeyKind,
+        serial: u8,
+        crl: &str,
+    ) -> Result<Self, rcgen::Error> {
+        let key = kind.generate()?;
+        let mut params = ca_params(name, serial, Some(0));
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![crl.to_owned()] }];
+        let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
+        Ok(Self::new(params, key, der))
+    }
+
     /// Makes another certificate for the key and name of `other`, as a manufacturer does that re-issues.
     ///
     /// # Errors
@@ -111,6 +132,18 @@ impl Authority {
 
     fn certify(&self, name: &str, key: KeyPair, serial: u8) -> Result<Self, rcgen::Error> {
         let params = ca_params(name, serial, Some(0));
+        let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
+        Ok(Self::new(params, key, der))
+    }
+
+    /// Makes an intermediate under this CA that may issue one more level of CAs.
+    ///
+    /// # Errors
+    ///
+    /// What the generator says.
+    pub fn upper_intermediate(&self, name: &str, kind: KeyKind, serial: u8) -> Result<Self, rcgen::Error> {
+        let key = kind.generate()?;
+        let params = ca_params(name, serial, Some(1));
         let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
         Ok(Self::new(params, key, der))
     }
@@ -139,7 +172,7 @@ impl Authority {
     /// # Errors
     ///
     /// What the generator says.
-    pub fn ek_for(&self, key: &KeyPair, kind: KeyKind, ek: &Ek) -> Result<Vec<u8>, rcgen::Error> {
+    pub fn ek_for(&self, key: &impl PublicKeyData, kind: KeyKind, ek: &Ek) -> Result<Vec<u8>, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.serial_number = Some(SerialNumber::from(ek.serial));
@@ -153,6 +186,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(arcs(&oid::EK_CERTIFICATE))];
         params.use_authority_key_identifier_extension = true;
         params.custom_extensions = vec![tpm_names(&ek.manufacturer, &ek.model, "id:00010002")];
+        params.custom_extensions.extend(ek.aia.iter().map(|uri| ca_issuers(uri)));
         let points = ek.crl.iter().map(|uri| CrlDistributionPoint { uris: vec![uri.clone()] });
         params.crl_distribution_points = points.collect();
         Ok(params.signed_by(key, &self.issuer)?.der().to_vec())
@@ -198,6 +232,13 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     };
     out.extend_from_slice(content);
     out
+}
+
+/// authorityInfoAccess with one caIssuers.
+fn ca_issuers(uri: &str) -> CustomExtension {
+    let access = [element(0x06, oid::CA_ISSUERS.as_bytes()), element(0x86, uri.as_bytes())].concat();
+    let content = element(0x30, &element(0x30, &access));
+    CustomExtension::from_oid_content(&arcs(&oid::AUTHORITY_INFO_ACCESS), content)
 }
 
 /// A critical subjectAltName with the TPM's attributes, one relative distinguished name each.
@@ -250,6 +291,7 @@ mod tests {
             manufacturer: "id:49465800".into(),
             model: "SLB".into(),
             crl: None,
+            aia: None,
         };
         let der = ca.ek(KeyKind::P256, &ek).expect("made");
         let leaf = decode::certificate(&der).expect("a certificate");

@@ -71,6 +71,8 @@ pub struct Found {
     pub revocation: Vec<(Fingerprint, Status)>,
     /// The anchor, if the path reaches one.
     pub anchor: Option<usize>,
+    /// The leaf's issuer, if it is in the stores.
+    pub issuer: Option<usize>,
 }
 
 /// A search for one leaf.
@@ -268,7 +270,8 @@ impl<'a> Search<'a> {
             };
             Link { certificate: node.certificate.clone(), origin }
         }));
-        Found { chain, failures, revocation, anchor: Some(anchor_index) }
+        let issuer = extra.is_empty().then(|| above.nodes[0]);
+        Found { chain, failures, revocation, anchor: Some(anchor_index), issuer }
     }
 
     /// Looks up each certificate below the anchor, and adds what that breaks.
@@ -420,7 +423,7 @@ impl<'a> Search<'a> {
     }
 
     fn refuse(&mut self, chain: Vec<Link>, failures: Vec<Failure>, anchor: Option<usize>) {
-        self.refuse_found(Found { chain, failures, revocation: Vec::new(), anchor });
+        self.refuse_found(Found { chain, failures, anchor, ..Found::default() });
     }
 
     fn refuse_found(&mut self, found: Found) {

@@ -313,7 +313,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "EK-25",
         severity: Severity::Error,
-        code: Warning::EkPubMismatch,
+        code: Warning::EkpubMismatch,
         asks: "the key of the TPM that was given",
         source: PROFILE,
         deviations: "none: it is another TPM's certificate",
@@ -365,7 +365,7 @@ pub fn apply(
             Severity::Error => {
                 let reason = match rule.code {
                     Warning::Roca => Reason::WeakKey,
-                    Warning::EkPubMismatch => Reason::EkPubMismatch,
+                    Warning::EkpubMismatch => Reason::EkpubMismatch,
                     _ => Reason::Profile,
                 };
                 let detail = format!("{} {}: wanted is {}", rule.id, rule.code, rule.asks);
@@ -436,11 +436,4 @@ fn name<'a>(tpm: &TpmAttributes, claimed: &'a str) -> &'a str {
 
 fn list(manufacturers: &[VendorId]) -> String {
     manufacturers.iter().map(VendorId::as_str).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether an RSA EK certificate comes from a CA that served chips with ROCA: the modulus shows no fingerprint, but the
-/// device's firmware is worth a look.
-pub fn is_roca_suspect(leaf: &Certificate, issuer: &Certificate) -> bool {
-    leaf.key().rsa().is_some()
-        && issuer.subject().attribute_text(&oid::COMMON_NAME).is_some_and(|name| weak::is_roca_era_ca(&name))
 }

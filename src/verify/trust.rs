@@ -6,10 +6,12 @@ use crate::catalogue::Catalogue;
 use crate::cert::Certificate;
 use crate::cert::name::Name;
 use crate::fingerprint::Fingerprint;
+use crate::oid;
 use crate::store::record::State;
 use crate::store::{StoreName, Stores};
 use crate::vendor::VendorId;
 use crate::verify::algorithms::PreparedKey;
+use crate::verify::weak;
 
 /// Where trust starts.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct Node {
     pub sha1: bool,
     /// The manufacturers it is for, if it is an anchor and the catalogue states them.
     pub manufacturers: Option<Vec<VendorId>>,
+    /// Whether it served chips with ROCA (CVE-2017-15361).
+    pub(crate) roca_era: bool,
     /// Its key, parsed when it is first needed.
     pub(crate) key: PreparedKey,
 }
@@ -42,6 +46,9 @@ pub struct Node {
 pub struct TrustStore {
     nodes: Vec<Node>,
     by_subject: HashMap<Box<[u8]>, Vec<usize>>,
+    /// From a subject's exact DER to its canonical form's entry: most issuers are written as their CA writes itself, and
+    /// then nothing need be prepared for comparison.
+    by_der: HashMap<Box<[u8]>, Box<[u8]>>,
     untrusted: HashMap<Box<[u8]>, Vec<(Certificate, State)>>,
 }
 
@@ -76,6 +83,7 @@ impl TrustStore {
             store: StoreName::Ekroot,
             sha1: anchor.sha1,
             manufacturers: anchor.manufacturers,
+            roca_era: false,
             key: PreparedKey::default(),
         });
     }
@@ -83,6 +91,7 @@ impl TrustStore {
     /// Adds an intermediate.
     pub fn add_intermediate(&mut self, certificate: Certificate) {
         self.add(Node {
+            roca_era: is_roca_era(&certificate),
             certificate,
             store: StoreName::Ekca,
             sha1: false,
@@ -92,7 +101,8 @@ impl TrustStore {
     }
 
     fn add(&mut self, node: Node) {
-        let name = node.certificate.subject().canonical().into();
+        let name: Box<[u8]> = node.certificate.subject().canonical().into();
+        self.by_der.insert(node.certificate.subject().der().into(), name.clone());
         self.by_subject.entry(name).or_default().push(self.nodes.len());
         self.nodes.push(node);
     }
@@ -104,7 +114,8 @@ impl TrustStore {
 
     /// The indices of the certificates with this subject.
     pub fn named(&self, name: &Name) -> &[usize] {
-        self.by_subject.get(name.canonical()).map_or(&[], Vec::as_slice)
+        let canonical = self.by_der.get(name.der()).map_or_else(|| name.canonical(), |canonical| canonical);
+        self.by_subject.get(canonical).map_or(&[], Vec::as_slice)
     }
 
     /// The certificates with this subject that the log knows but that are in neither store, with their state: to
@@ -122,4 +133,8 @@ impl TrustStore {
     pub fn is_empty(&self) -> bool {
         !self.nodes.iter().any(|node| node.store == StoreName::Ekroot)
     }
+}
+
+fn is_roca_era(certificate: &Certificate) -> bool {
+    certificate.subject().attribute_text(&oid::COMMON_NAME).is_some_and(|name| weak::is_roca_era_ca(&name))
 }

@@ -82,7 +82,7 @@ pub enum Reason {
     /// An issuer has the right name, but its key did not make the signature: a counterfeit, or damage.
     SignatureInvalid,
     /// The certificate is for another key than the TPM's.
-    EkPubMismatch,
+    EkpubMismatch,
     /// A key has the fingerprint of ROCA (CVE-2017-15361): its private key can be computed.
     WeakKey,
     /// A CA of the chain is a sample whose private key is public.
@@ -119,7 +119,7 @@ impl Reason {
         Reason::MalformedExtension,
         Reason::SignatureAlgorithmMismatch,
         Reason::SignatureInvalid,
-        Reason::EkPubMismatch,
+        Reason::EkpubMismatch,
         Reason::WeakKey,
         Reason::KnownTestCa,
         Reason::Revoked,
@@ -183,7 +183,7 @@ impl Reason {
             Reason::SignatureInvalid => {
                 "the names match a known issuer, but its key did not sign this; treat it as a counterfeit"
             }
-            Reason::EkPubMismatch => {
+            Reason::EkpubMismatch => {
                 "the certificate belongs to another TPM; read it from the same device as the key"
             }
             Reason::WeakKey => "update the TPM's firmware and make a new EK; this one can be forged",
@@ -288,7 +288,7 @@ pub enum Warning {
     /// The modulus has the fingerprint of ROCA (EK-24).
     Roca,
     /// The key is not that of the TPM that was given (EK-25).
-    EkPubMismatch,
+    EkpubMismatch,
 }
 
 impl Warning {
@@ -323,7 +323,7 @@ impl Warning {
         Warning::EkInjected,
         Warning::AccessCritical,
         Warning::Roca,
-        Warning::EkPubMismatch,
+        Warning::EkpubMismatch,
     ];
 
     /// The stable code, such as `issuer-not-in-ekca`.
@@ -412,7 +412,7 @@ mod tests {
         assert!(Reason::ALL.is_sorted_by(|one, other| one < other));
         assert!(Warning::ALL.is_sorted_by(|one, other| one < other));
         assert_eq!(Reason::ALL.last(), Some(&Reason::NotAnEk));
-        assert_eq!(Warning::ALL.last(), Some(&Warning::EkPubMismatch));
+        assert_eq!(Warning::ALL.last(), Some(&Warning::EkpubMismatch));
         assert_eq!(Reason::UnknownIssuer.code(), "unknown-issuer");
     }
 }

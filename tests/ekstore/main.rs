@@ -12,4 +12,6 @@ mod pkits;
 mod real;
 mod reference;
 mod support;
+mod swtpm;
 mod sync;
+mod verdicts;
