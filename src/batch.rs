@@ -85,7 +85,7 @@ mod tests {
     fn the_order_is_that_of_the_items_and_a_stop_is_a_stop() {
         let mut seen = Vec::new();
         let slow = |number: u64| {
-            if number % 97 == 0 {
+            if number.is_multiple_of(97) {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
             number * 2

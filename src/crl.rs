@@ -81,8 +81,10 @@ pub struct Crl {
     authority_key_id: Option<Box<[u8]>>,
     issuing_point: Option<IssuingPoint>,
     /// By certificate issuer (canonical), then by serial number (without leading zeros).
-    revoked: HashMap<Box<[u8]>, HashMap<Box<[u8]>, Revocation>>,
+    revoked: HashMap<Box<[u8]>, BySerial>,
 }
+
+type BySerial = HashMap<Box<[u8]>, Revocation>;
 
 const ISSUING_DISTRIBUTION_POINT: der::asn1::ObjectIdentifier =
     der::asn1::ObjectIdentifier::new_unwrap("2.5.29.28");

@@ -53,7 +53,7 @@ impl<'a> GeneralName<'a> {
 /// # Errors
 ///
 /// [`TlvError`] about the first name that is malformed.
-pub fn list<'a>(mut names: Cursor<'a>) -> Result<Vec<GeneralName<'a>>, TlvError> {
+pub fn list(mut names: Cursor<'_>) -> Result<Vec<GeneralName<'_>>, TlvError> {
     let mut found = Vec::new();
     while !names.is_empty() {
         found.push(GeneralName::from_tlv(&names.any("GeneralName")?)?);

@@ -176,9 +176,9 @@ fn assertions(mut values: Cursor<'_>) -> Result<SecurityAssertions, TlvError> {
             Tag::Boolean => {
                 let (value, _) = tlv::boolean(&field, WHAT)?;
                 if booleans == 0 {
-                    found.field_upgradable = value
+                    found.field_upgradable = value;
                 } else {
-                    found.iso9000 = value
+                    found.iso9000 = value;
                 }
                 booleans += 1;
             }

@@ -114,7 +114,7 @@ impl TrustStore {
 
     /// The indices of the certificates with this subject.
     pub fn named(&self, name: &Name) -> &[usize] {
-        let canonical = self.by_der.get(name.der()).map_or_else(|| name.canonical(), |canonical| canonical);
+        let canonical = self.by_der.get(name.der()).map_or_else(|| name.canonical(), AsRef::as_ref);
         self.by_subject.get(canonical).map_or(&[], Vec::as_slice)
     }
 

@@ -14,7 +14,7 @@ struct Group {
 
 /// The odd primes up to 167, grouped; the most telling first, so that nearly every sound key is done after one group.
 static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
-    let is_prime = |number: &u32| (2..*number).all(|divisor| number % divisor != 0);
+    let is_prime = |number: &u32| (2..*number).all(|divisor| !number.is_multiple_of(divisor));
     let mut primes: Vec<(u32, Vec<bool>)> = (3..=167)
         .filter(is_prime)
         .map(|prime| {

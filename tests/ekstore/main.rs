@@ -3,6 +3,7 @@
 mod crash;
 mod decisions;
 mod demo;
+mod differential;
 mod export;
 mod hostile;
 mod https;

@@ -8,7 +8,7 @@ use ekstore::cert::quirk::Quirk;
 use crate::support::{Place, peer, shared, text};
 
 /// Unpacks an edition of TrustedTpm.cab with cabextract.
-fn unpacked(place: &Place, edition: &str) -> Option<Vec<std::path::PathBuf>> {
+pub fn unpacked(place: &Place, edition: &str) -> Option<Vec<std::path::PathBuf>> {
     let cab = shared(&format!("real/trustedtpm/{edition}"))?;
     if !peer("cabextract") {
         return None;
