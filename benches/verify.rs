@@ -18,7 +18,7 @@ use crate::support::{KINDS, Line};
 
 fn one(criterion: &mut Criterion) {
     for (name, kind) in KINDS {
-        let line = Line::new(name, kind, 64);
+        let line = Line::new(kind, 64);
         let verifier = line.verifier();
         let at = Moment::At("2026-11-01".parse().expect("a time"));
         let algorithm: &'static dyn VerificationAlgorithm = match name {

@@ -8,7 +8,6 @@ use ekstore::verify::{Policy, Verifier};
 
 /// A line of CAs whose keys are of one kind, and EK certificates under it.
 pub struct Line {
-    pub name: &'static str,
     pub root: Authority,
     pub ca: Authority,
     pub eks: Vec<Vec<u8>>,
@@ -32,7 +31,7 @@ pub fn ek(serial: u64) -> Ek {
 
 impl Line {
     /// Makes a line with `count` EK certificates, half RSA and half EC as on real devices, from a pool of 8 keys.
-    pub fn new(name: &'static str, kind: KeyKind, count: u64) -> Self {
+    pub fn new(kind: KeyKind, count: u64) -> Self {
         let root = Authority::root("Bench Root", kind, 1).expect("made");
         let ca = root.intermediate("Bench CA", kind, 2).expect("made");
         let pool: Vec<_> = [KeyKind::Rsa, KeyKind::P256]
@@ -47,7 +46,7 @@ impl Line {
                 ca.ek_for(key, *kind, &ek(serial + 1)).expect("made")
             })
             .collect();
-        Self { name, root, ca, eks }
+        Self { root, ca, eks }
     }
 
     /// A verifier with this line in its stores.

@@ -117,14 +117,55 @@ impl Authority {
         Ok(Self::new(params, key, der))
     }
 
+    /// Makes an intermediate without a limit on the CAs below it.
+    ///
+    /// # Errors
+    ///
+    /// What the generator says.
+    pub fn unlimited_intermediate(&self, name: &str, serial: u8) -> Result<Self, rcgen::Error> {
+        let key = KeyKind::P256.generate()?;
+        let params = ca_params(name, serial, None);
+        let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
+        Ok(Self::new(params, key, der))
+    }
+
+    /// Makes an intermediate that asserts `count` certificate policies.
+    ///
+    /// # Errors
+    ///
+    /// What the generator says.
+    pub fn with_policies(&self, name: &str, serial: u8, count: u16) -> Result<Self, rcgen::Error> {
+        let key = KeyKind::P256.generate()?;
+        let mut params = ca_params(name, serial, Some(0));
+        let policy = |number: u16| {
+            let [high, low] = [0x80 | (number >> 7).to_be_bytes()[1], number.to_be_bytes()[1] & 0x7f];
+            element(0x30, &element(0x06, &[0x2a, 0x03, high, low]))
+        };
+        let policies: Vec<u8> = (0x80..0x80 + count).flat_map(policy).collect();
+        let content = element(0x30, &policies);
+        params.custom_extensions =
+            vec![CustomExtension::from_oid_content(&arcs(&oid::CERTIFICATE_POLICIES), content)];
+        let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
+        Ok(Self::new(params, key, der))
+    }
+
     /// Makes another certificate for the key and name of `other`, as a manufacturer does that re-issues.
     ///
     /// # Errors
     ///
     /// What the generator says.
     pub fn reissue(&self, other: &Authority, serial: u8) -> Result<Self, rcgen::Error> {
+        self.reissue_numbered(other, serial.into())
+    }
+
+    /// As [`Authority::reissue`], with a longer serial number.
+    ///
+    /// # Errors
+    ///
+    /// What the generator says.
+    pub fn reissue_numbered(&self, other: &Authority, serial: u64) -> Result<Self, rcgen::Error> {
         let mut params = other.params.clone();
-        params.serial_number = Some(SerialNumber::from_slice(&[serial]));
+        params.serial_number = Some(SerialNumber::from(serial));
         let key = KeyPair::try_from(other.pkcs8.as_slice())?;
         let der = params.signed_by(&key, &self.issuer)?.der().to_vec();
         Ok(Self::new(params, key, der))

@@ -9,7 +9,7 @@
 //! material of its own leaf until it meets a CA of the stores.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::cert::Certificate;
 use crate::cert::name::Name;
@@ -28,7 +28,7 @@ use crate::verify::{Sha1, Verifier, weak};
 pub const SIGNATURE_BUDGET: u32 = 100;
 
 /// How many candidates a search may look at.
-pub const STEP_BUDGET: u32 = 1_000;
+pub const STEP_BUDGET: u32 = 500;
 
 /// The longest chain, leaf and anchor included. Real ones have at most 6 (Intel's on-die CAs).
 pub const MAX_CHAIN: usize = 20;
@@ -327,15 +327,13 @@ impl<'a> Search<'a> {
         let mut candidates: Vec<Candidate<'a>> =
             self.verifier.trust.named(name).iter().map(|index| Candidate::Stored(*index)).collect();
         let extra = self.extra.get(name.canonical()).map_or(&[][..], Vec::as_slice);
+        let stored = candidates.len();
         for certificate in extra {
-            let is_known = path.contains(certificate)
-                || candidates.iter().any(|candidate| self.certificate(candidate) == *certificate);
-            if !is_known {
+            let on_path = path.iter().any(|there| std::ptr::eq(*there, *certificate));
+            let is_stored =
+                || candidates[..stored].iter().any(|candidate| self.certificate(candidate) == *certificate);
+            if !on_path && !is_stored() {
                 candidates.push(Candidate::Extra(certificate));
-            }
-            // More than the budget allows to look at need not be put in order.
-            if candidates.len() > STEP_BUDGET as usize {
-                break;
             }
         }
         if candidates.len() > 1 {
@@ -349,6 +347,8 @@ impl<'a> Search<'a> {
                 let is_extra = matches!(candidate, Candidate::Extra(_));
                 (other_key, is_extra, !certificate.validity().contains(self.at))
             });
+            // More cannot be looked at.
+            candidates.truncate(STEP_BUDGET as usize);
         }
         candidates
     }
@@ -437,7 +437,8 @@ impl<'a> Search<'a> {
 
 fn by_subject(certificates: &[Certificate]) -> HashMap<&[u8], Vec<&Certificate>> {
     let mut map: HashMap<&[u8], Vec<&Certificate>> = HashMap::new();
-    for certificate in certificates {
+    let mut seen = HashSet::new();
+    for certificate in certificates.iter().filter(|certificate| seen.insert(certificate.fingerprint())) {
         map.entry(certificate.subject().canonical()).or_default().push(certificate);
     }
     map

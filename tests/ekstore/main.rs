@@ -10,6 +10,7 @@ mod https;
 mod layers;
 mod made;
 mod pkits;
+mod properties;
 mod real;
 mod reference;
 mod support;
