@@ -11,8 +11,11 @@ use std::hint::black_box;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ekstore::cert::decode;
-use ekstore::verify::Moment;
+use ekstore::demo::authority::{Authority, KeyKind};
+use ekstore::verify::revocation::CrlSet;
+use ekstore::verify::trust::TrustStore;
 use ekstore::verify::verdict::Verdict;
+use ekstore::verify::{Moment, Policy, Verifier};
 
 use crate::support::{KINDS, Line};
 
@@ -58,5 +61,34 @@ fn one(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, one);
+/// Graphs made to waste time: each must end by budget in under 100 ms.
+fn hostile(criterion: &mut Criterion) {
+    let line = Line::new(KeyKind::P256, 1);
+    let leaf = decode::certificate(&line.eks[0]).expect("made");
+    let at = Moment::At("2026-11-01".parse().expect("a time"));
+    let decoded = |authority: &Authority| decode::certificate(authority.der()).expect("made");
+    let same = Authority::root("Bench CA", KeyKind::P256, 9).expect("made");
+    let twins: Vec<_> =
+        (10..1010).map(|serial| decoded(&same.reissue_numbered(&same, serial).expect("made"))).collect();
+    let under_twin =
+        decode::certificate(&same.ek(KeyKind::P256, &support::ek(1)).expect("made")).expect("made");
+    let other_keys: Vec<_> =
+        (0..300).map(|_| decoded(&Authority::root("Bench CA", KeyKind::P256, 1).expect("made"))).collect();
+    let empty = || Verifier::new(TrustStore::default(), Policy::default(), CrlSet::default());
+
+    let mut group = criterion.benchmark_group("hostile");
+    group.sample_size(10);
+    group.bench_function("1000 CAs of one name and key", |bencher| {
+        bencher.iter(|| {
+            assert_eq!(empty().verify(&under_twin, &twins, at, None).verdict, Verdict::Undetermined);
+        });
+    });
+    group.bench_function("300 CAs of one name, other keys", |bencher| {
+        bencher
+            .iter(|| assert_eq!(empty().verify(&leaf, &other_keys, at, None).verdict, Verdict::Undetermined));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, one, hostile);
 criterion_main!(benches);

@@ -8,7 +8,7 @@ use der::Tag;
 use stringprep::tables;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::cert::tlv::{Cursor, TlvError};
+use crate::cert::tlv::{self, Cursor, TlvError};
 use crate::oid;
 
 /// A distinguished name: its exact DER, compared with others by [RFC 5280 §7.1] (letter case, runs of blanks and
@@ -100,8 +100,8 @@ impl Name {
     /// [`TlvError`] if that content is malformed.
     pub fn with_relative(&self, set_content: &[u8]) -> Result<Self, TlvError> {
         let rdns = Cursor::new(&self.der).expect(Tag::Sequence, "name")?.content;
-        let content = [rdns, &element(0x31, set_content)].concat();
-        Self::from_der(&element(0x30, &content))
+        let content = [rdns, &tlv::element(0x31, set_content)].concat();
+        Self::from_der(&tlv::element(0x30, &content))
     }
 
     /// Whether this name is `base` or stands below it in the directory (RFC 5280 §4.2.1.10). Each relative
@@ -126,22 +126,6 @@ impl Name {
             out.into()
         })
     }
-}
-
-/// One DER element with this tag.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let octets = length.to_be_bytes();
-    let significant = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len() - 1);
-    let mut out = vec![tag];
-    if length < 0x80 {
-        out.push(octets[octets.len() - 1]);
-    } else {
-        out.push(0x80 | u8::try_from(octets.len() - significant).unwrap_or(8));
-        out.extend_from_slice(&octets[significant..]);
-    }
-    out.extend_from_slice(content);
-    out
 }
 
 fn put(out: &mut Vec<u8>, part: &[u8]) {

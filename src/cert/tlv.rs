@@ -194,6 +194,22 @@ pub fn unsigned(content: &[u8], what: &'static str) -> Result<u32, TlvError> {
     }
 }
 
+/// Makes one DER element with this tag octet.
+pub fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let octets = length.to_be_bytes();
+    let significant = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len() - 1);
+    let mut out = vec![tag];
+    if length < 0x80 {
+        out.push(octets[octets.len() - 1]);
+    } else {
+        out.push(0x80 | u8::try_from(octets.len() - significant).unwrap_or(8));
+        out.extend_from_slice(&octets[significant..]);
+    }
+    out.extend_from_slice(content);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

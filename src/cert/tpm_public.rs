@@ -81,6 +81,45 @@ impl EkPublic {
         Some(Self::Ec { curve, x: significant(x), y: significant(y) })
     }
 
+    /// The algorithm and size in the usual short form, such as `RSA-2048` or `P-256`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Rsa { modulus, .. } => {
+                let unused = modulus.first().map_or(0, |octet| octet.leading_zeros() as usize);
+                format!("RSA-{}", modulus.len() * 8 - unused)
+            }
+            Self::Ec { curve: oid::P256, .. } => "P-256".to_owned(),
+            Self::Ec { curve: oid::P384, .. } => "P-384".to_owned(),
+            Self::Ec { curve: oid::P521, .. } => "P-521".to_owned(),
+            Self::Ec { curve, .. } => format!("EC {curve}"),
+        }
+    }
+
+    /// The content of the BIT STRING that a certificate for this key has: a DER RSAPublicKey (RFC 8017 A.1.1), or an
+    /// uncompressed point (RFC 5480 §2.2). What the EKPub hash is over.
+    pub fn bits(&self) -> Vec<u8> {
+        match self {
+            Self::Rsa { modulus, exponent } => {
+                let integer = |number: &[u8]| {
+                    let sign = number.first().is_none_or(|octet| *octet >= 0x80);
+                    tlv::element(0x02, &[if sign { &[0][..] } else { &[] }, number].concat())
+                };
+                tlv::element(0x30, &[integer(modulus), integer(exponent)].concat())
+            }
+            Self::Ec { curve, x, y } => {
+                let size = match *curve {
+                    oid::P256 => 32,
+                    oid::P384 => 48,
+                    oid::P521 => 66,
+                    _ => x.len().max(y.len()),
+                };
+                let padded =
+                    |number: &[u8]| [vec![0; size.saturating_sub(number.len())], number.to_vec()].concat();
+                [vec![0x04], padded(x), padded(y)].concat()
+            }
+        }
+    }
+
     fn from_info(info: &[u8]) -> Option<Self> {
         let mut outer = Cursor::new(info);
         let whole = outer.expect(der::Tag::Sequence, "subjectPublicKeyInfo").ok()?;

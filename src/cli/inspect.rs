@@ -1,32 +1,36 @@
 //! `inspect`: what is in this file?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::cert::container::{self, Found};
 use crate::cert::ekpub;
+use crate::cert::general_name::GeneralName;
 use crate::cert::quirk::Quirk;
-use crate::cert::tpm::TpmAttributes;
+use crate::cert::tpm::{DirectoryAttributes, SecurityAssertions, TpmAttributes, TpmSpecification};
+use crate::cert::tpm_public::EkPublic;
 use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::ui::Ui;
+use crate::crl::Crl;
 use crate::file;
 use crate::fingerprint::{EkPubHash, Fingerprint, KeyFingerprint, Thumbprint};
 use crate::oid;
 use crate::time::Time;
 
-/// Decode certificates: their fields, quirks, TPM attributes, and EKPub hash
+/// Decode certificates, CRLs and TPM public areas: fields, quirks, TPM attributes, EKPub hash, the issuer looked for
 ///
 /// Reads DER, PEM and raw NV contents; needs no store.
 #[derive(clap::Args, Debug)]
 pub struct InspectArgs {
-    /// Files with certificates
+    /// Files with certificates, CRLs or TPM public areas
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
 struct Row {
+    kind: &'static str,
     file: String,
     fingerprint: Fingerprint,
     thumbprint: Thumbprint,
@@ -48,6 +52,11 @@ struct Row {
     manufacturer: Option<String>,
     model: Option<String>,
     firmware: Option<String>,
+    specification: Option<TpmSpecification>,
+    security_assertions: Option<SecurityAssertions>,
+    policies: Vec<String>,
+    ca_issuers: Vec<String>,
+    crls: Vec<String>,
     extensions: Vec<ExtensionRow>,
     trailing_bytes: usize,
     quirks: Vec<Quirk>,
@@ -64,24 +73,102 @@ impl InspectArgs {
     pub fn run(&self, ui: &Ui) -> Outcome {
         let mut outcome = Outcome::Done;
         for path in &self.files {
-            let read = file::read(path, file::CERTIFICATE_FILE_CAP).map_err(Error::from).and_then(|bytes| {
-                container::read(&bytes)
-                    .map_err(|error| Error::new(Kind::Unknown, format!("{}: {error}", path.display())))
-            });
-            match read {
-                Ok(found) => {
-                    for found in found {
-                        let row = Row::new(path.to_string_lossy().into_owned(), &found);
-                        if ui.is_json() { ui.json(&row) } else { row.print(ui) }
-                    }
-                }
-                Err(error) => {
-                    ui.error(error.to_string(), error.hint());
-                    outcome = Outcome::Unknown;
-                }
+            if let Err(error) = show(path, ui) {
+                ui.error(error.to_string(), error.hint());
+                outcome = Outcome::Unknown;
             }
         }
         outcome
+    }
+}
+
+/// Shows what is in one file, whichever of the things this program reads it is.
+fn show(path: &Path, ui: &Ui) -> Result<(), Error> {
+    let bytes = file::read(path, file::CERTIFICATE_FILE_CAP)?;
+    let name = path.to_string_lossy().into_owned();
+    let not_a_certificate = match container::read(&bytes) {
+        Ok(found) => {
+            for found in found {
+                let row = Row::new(name.clone(), &found);
+                if ui.is_json() { ui.json(&row) } else { row.print(ui) }
+            }
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    if let Ok(crls) = Crl::read(&bytes) {
+        for crl in crls {
+            let row = CrlRow::new(name.clone(), &crl);
+            if ui.is_json() { ui.json(&row) } else { row.print(ui) }
+        }
+        return Ok(());
+    }
+    if let Ok(key) = EkPublic::read(&bytes) {
+        let row = KeyRow::new(name, &key);
+        if ui.is_json() {
+            ui.json(&row);
+        } else {
+            row.print(ui);
+        }
+        return Ok(());
+    }
+    Err(Error::new(Kind::Unknown, format!("{}: {not_a_certificate}", path.display())))
+}
+
+#[derive(Serialize)]
+struct CrlRow {
+    kind: &'static str,
+    file: String,
+    issuer: String,
+    authority_key_id: Option<String>,
+    this_update: Time,
+    next_update: Option<Time>,
+    revoked: usize,
+    indirect: bool,
+}
+
+impl CrlRow {
+    fn new(file: String, crl: &Crl) -> Self {
+        Self {
+            kind: "crl",
+            file,
+            issuer: crl.issuer().to_string(),
+            authority_key_id: crl.authority_key_id().map(|id| data_encoding::HEXLOWER.encode(id)),
+            this_update: crl.this_update(),
+            next_update: crl.next_update(),
+            revoked: crl.len(),
+            indirect: crl.issuing_point().is_some_and(|point| point.indirect),
+        }
+    }
+
+    fn print(&self, ui: &Ui) {
+        let until = self.next_update.map_or("no end".to_owned(), |next| next.to_string());
+        ui.line(format!("file          {}", self.file));
+        ui.line(format!("CRL of        {}", self.issuer));
+        ui.line(format!("validity      {} to {until}", self.this_update));
+        ui.line(format!("revoked       {}{}", self.revoked, if self.indirect { ", indirect" } else { "" }));
+        ui.line("");
+    }
+}
+
+#[derive(Serialize)]
+struct KeyRow {
+    kind: &'static str,
+    file: String,
+    key: String,
+    ekpub_sha256: EkPubHash,
+}
+
+impl KeyRow {
+    fn new(file: String, key: &EkPublic) -> Self {
+        Self { kind: "public-key", file, key: key.describe(), ekpub_sha256: EkPubHash::of(&key.bits()) }
+    }
+
+    fn print(&self, ui: &Ui) {
+        ui.line(format!("file          {}", self.file));
+        ui.line(format!("public key    {}", self.key));
+        ui.line(format!("EKPub         {}", self.ekpub_sha256));
+        ui.line("");
     }
 }
 
@@ -90,7 +177,14 @@ impl Row {
         let certificate = &found.certificate;
         let tpm = TpmAttributes::of(certificate);
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let attributes = DirectoryAttributes::of(certificate).unwrap_or_default();
+        let points = certificate.crl_distribution_points().ok().flatten().unwrap_or_default();
+        let crl_uri = |name: GeneralName<'_>| match name {
+            GeneralName::Uri(uri) => Some(uri.to_owned()),
+            _ => None,
+        };
         Self {
+            kind: "certificate",
             file,
             fingerprint: certificate.fingerprint(),
             thumbprint: certificate.thumbprint(),
@@ -114,6 +208,18 @@ impl Row {
             manufacturer: tpm.registered().map(|entry| entry.id.to_string()).or(tpm.manufacturer),
             model: tpm.model,
             firmware: tpm.version,
+            specification: attributes.specification.and_then(Result::ok),
+            security_assertions: attributes.assertions.and_then(Result::ok),
+            policies: certificate
+                .policies()
+                .ok()
+                .flatten()
+                .unwrap_or_default()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            ca_issuers: certificate.authority_info().unwrap_or_default().ca_issuers,
+            crls: points.into_iter().flat_map(|point| point.names).filter_map(crl_uri).collect(),
             extensions: certificate
                 .extensions()
                 .map(|extension| ExtensionRow {
@@ -151,6 +257,13 @@ impl Row {
         optional("manufacturer", self.manufacturer.as_ref());
         optional("model", self.model.as_ref());
         optional("firmware", self.firmware.as_ref());
+        if let Some(specification) = &self.specification {
+            let TpmSpecification { family, level, revision } = specification;
+            field("specification", &format!("TPM {family} level {level} revision {revision}"));
+        }
+        self.policies.iter().for_each(|policy| field("policy", policy));
+        self.ca_issuers.iter().for_each(|uri| field("issuer at", uri));
+        self.crls.iter().for_each(|uri| field("CRL at", uri));
         for extension in &self.extensions {
             field(
                 "extension",

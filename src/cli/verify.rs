@@ -45,7 +45,7 @@ use crate::verify::{Moment, Policy, Sha1, Verifier};
 ///
 /// Reads DER, PEM and raw NV contents. A file may hold the EK certificate with its chain: what is a CA is used as an
 /// untrusted intermediate. Folders are read with all that is in them. `-` is standard input: one certificate, or a
-/// line for each, {"id": ..., "der": "<base64>"}.
+/// line for each, `{"id": ..., "der": "BASE64"}`.
 ///
 /// Exits with 0 if all are trusted, 1 if any is not, 3 if one could not be read or judged.
 #[derive(clap::Args, Debug)]
@@ -358,7 +358,7 @@ impl Judge<'_> {
         let verify =
             |extra: &[Certificate]| self.verifier.verify(leaf, extra, self.moment, self.expected.as_ref());
         let Some(network) = &self.network else {
-            return Row::new(file, id, found, verify(extra), Vec::new());
+            return Row::new(file, id, found, verify(extra), self.moment, Vec::new());
         };
         let (fetched, mut notices) = network.runtime.block_on(aia::fetch_chain(
             &network.fetcher,
@@ -380,7 +380,7 @@ impl Judge<'_> {
                 fetched.into_iter().filter(|(_, found)| used(found)).collect();
             notices.extend(self.propose(&candidates));
         }
-        Row::new(file, id, found, report, notices)
+        Row::new(file, id, found, report, self.moment, notices)
     }
 
     /// Adds candidates to the log, if nobody is writing: a verification never waits for a writer.

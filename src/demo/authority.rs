@@ -7,6 +7,7 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, RevokedCertParams, RsaKeySize, SerialNumber, date_time_ymd,
 };
 
+use crate::cert::tlv::element;
 use crate::oid;
 
 /// The kind of a key, and so of the signatures it makes.
@@ -261,18 +262,6 @@ impl Authority {
 
 fn arcs(oid: &ObjectIdentifier) -> Vec<u64> {
     oid.arcs().map(u64::from).collect()
-}
-
-/// One DER element; its content is shorter than 64 KiB here.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).expect("what is made here is short").to_be_bytes();
-    let mut out = match length {
-        [0, low @ 0..=0x7f] => vec![tag, low],
-        [0, low] => vec![tag, 0x81, low],
-        [high, low] => vec![tag, 0x82, high, low],
-    };
-    out.extend_from_slice(content);
-    out
 }
 
 /// authorityInfoAccess with one caIssuers.

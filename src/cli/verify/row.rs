@@ -10,6 +10,7 @@ use crate::cert::tpm::{DirectoryAttributes, SecurityAssertions, TpmSpecification
 use crate::cli::ui::{Tone, Ui};
 use crate::fingerprint::{EkPubHash, Fingerprint};
 use crate::time::Time;
+use crate::verify::Moment;
 use crate::verify::revocation::Status;
 use crate::verify::verdict::{Failure, Link, LinkOrigin, Reason, Report, Verdict, Warning};
 
@@ -24,6 +25,7 @@ pub(super) struct Row {
     detail: Option<String>,
     hint: Option<&'static str>,
     at: Option<Time>,
+    judged_at: Option<&'static str>,
     fingerprint: Option<Fingerprint>,
     subject: Option<String>,
     pub(super) issuer: Option<String>,
@@ -51,6 +53,8 @@ struct ChainRow {
     fingerprint: Fingerprint,
     subject: String,
     store: LinkOrigin,
+    not_before: Time,
+    not_after: Time,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,8 @@ impl From<&Link> for ChainRow {
             fingerprint: link.certificate.fingerprint(),
             subject: link.certificate.subject().to_string(),
             store: link.origin,
+            not_before: link.certificate.validity().not_before,
+            not_after: link.certificate.validity().not_after,
         }
     }
 }
@@ -101,6 +107,7 @@ impl Row {
             detail: Some(detail),
             hint: Some("give a certificate in DER or PEM, or the contents of an NV index"),
             at,
+            judged_at: None,
             fingerprint: None,
             subject: None,
             issuer: None,
@@ -128,6 +135,7 @@ impl Row {
         id: Option<&Value>,
         found: &Found,
         report: Report,
+        moment: Moment,
         notices: Vec<String>,
     ) -> Self {
         let certificate = &found.certificate;
@@ -141,6 +149,10 @@ impl Row {
             detail: report.failures.first().map(|failure| failure.detail.clone()),
             hint: report.reason().map(Reason::hint),
             at: Some(report.at),
+            judged_at: Some(match moment {
+                Moment::At(_) => "time",
+                Moment::Issuance => "issuance",
+            }),
             fingerprint: Some(certificate.fingerprint()),
             subject: Some(certificate.subject().to_string()),
             issuer: Some(certificate.issuer().to_string()),
@@ -183,7 +195,8 @@ impl Row {
             Verdict::Undetermined => Tone::Caution,
         };
         let reason = self.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-        let at = self.at.map_or(String::new(), |at| format!(" (at {at})"));
+        let issuance = if self.judged_at == Some("issuance") { "its issuance, " } else { "" };
+        let at = self.at.map_or(String::new(), |at| format!(" (at {issuance}{at})"));
         ui.line(format!("{} {}{reason}{at}", ui.tone(tone, &self.verdict.to_string()), self.file));
         if self.chain.is_empty()
             && let Some(detail) = &self.detail
@@ -218,7 +231,12 @@ impl Row {
         let subject = if link.subject.is_empty() { "(no subject)" } else { &link.subject };
         let indent = "  ".repeat(depth);
         ui.line(format!("  {indent}{} {} {subject}", link.store, &link.fingerprint.to_string()[..16]));
-        let broken = self.failures.iter().filter(|failure| failure.certificate == link.fingerprint);
+        let broken: Vec<&Failure> =
+            self.failures.iter().filter(|failure| failure.certificate == link.fingerprint).collect();
+        if broken.is_empty() {
+            let signed = if self.chain.len() > depth + 1 { "signature and rules hold, " } else { "" };
+            ui.line(format!("  {indent}  {signed}valid {} to {}", link.not_before, link.not_after));
+        }
         for failure in broken {
             let code = ui.tone(Tone::Bad, &failure.reason.to_string());
             let detail =
