@@ -370,15 +370,17 @@ mod tests {
         Scripted::Ok(response)
     }
 
+    fn prepared(script: &Arc<Script>) -> (Fetcher, Request) {
+        let limits = Limits { backoff: Duration::ZERO, ..Limits::default() };
+        let transport: Arc<dyn Transport> = script.clone();
+        let url = "https://a.example/x".parse().expect("a URL");
+        let request = Request { url, cap: 10, validators: Validators::default() };
+        (Fetcher::new(transport, limits, ["a.example"]), request)
+    }
+
     fn get(answers: Vec<Result<Response, Error>>) -> (Result<Fetched, Error>, usize) {
         let script = Script::new(answers);
-        let limits = Limits { backoff: Duration::ZERO, ..Limits::default() };
-        let fetcher = Fetcher::new(script.clone(), limits, ["a.example"]);
-        let request = Request {
-            url: "https://a.example/x".parse().expect("a URL"),
-            cap: 10,
-            validators: Validators::default(),
-        };
+        let (fetcher, request) = prepared(&script);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let result = runtime.block_on(fetcher.get(&request, &["a.example".to_owned()]));
         let left = script.0.lock().expect("no panic in the lock").len();
@@ -419,13 +421,7 @@ mod tests {
     #[test]
     fn a_host_that_does_not_answer_is_not_asked_a_hundred_times() {
         let script = Script::new(vec![Err(Error::Timeout); 100]);
-        let limits = Limits { backoff: Duration::ZERO, ..Limits::default() };
-        let fetcher = Fetcher::new(script.clone(), limits, ["a.example"]);
-        let request = Request {
-            url: "https://a.example/x".parse().expect("a URL"),
-            cap: 10,
-            validators: Validators::default(),
-        };
+        let (fetcher, request) = prepared(&script);
         let hosts = ["a.example".to_owned()];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let results: Vec<_> = (0..10).map(|_| runtime.block_on(fetcher.get(&request, &hosts))).collect();

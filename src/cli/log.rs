@@ -4,12 +4,14 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::cli::Context;
-use crate::cli::error::{Error, Outcome};
+use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::ui::{Tone, Ui};
 use crate::db;
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::log::{Damage, Entry, Event, Fault};
-use crate::store::Stores;
+use crate::store::record::State;
+use crate::store::{StoreName, Stores};
+use crate::sync::moves;
 
 /// Show and check the log: everything seen and decided
 #[derive(clap::Args, Debug)]
@@ -25,6 +27,15 @@ enum Verb {
         /// Only the last N events
         #[arg(long, value_name = "N")]
         last: Option<usize>,
+    },
+    /// Tell what entered, left or moved between two generations of the stores
+    Diff {
+        /// The earlier generation
+        #[arg(value_name = "FROM")]
+        from: u64,
+        /// The later generation [default: the current one]
+        #[arg(value_name = "TO")]
+        to: Option<u64>,
     },
     /// Check every line's checksum, the chain, and every certificate; exits with 1 if the log is damaged
     Verify,
@@ -64,9 +75,72 @@ impl LogArgs {
                 }
                 Ok(Outcome::Done)
             }
+            Verb::Diff { from, to } => diff(context, from, to, ui),
             Verb::Verify => verify(context, ui),
         }
     }
+}
+
+#[derive(Serialize)]
+struct Difference<'a> {
+    fingerprint: Fingerprint,
+    subject: String,
+    from: Option<StoreName>,
+    to: Option<StoreName>,
+    state: State,
+    reason: Option<&'a str>,
+}
+
+fn diff(context: &Context, from: u64, to: Option<u64>, ui: &Ui) -> Result<Outcome, Error> {
+    let log = context.database().log()?;
+    let fold = |generation: u64| {
+        let stores = Stores::at_generation(&log, generation)
+            .map_err(|damage| Error::new(Kind::Unknown, format!("the log is damaged: {damage}")))?;
+        stores.ok_or_else(|| {
+            Error::new(Kind::No, format!("the store has no generation {generation} yet"))
+                .with_hint("`ekstore status` tells the current one")
+        })
+    };
+    let current = log.lines.iter().filter(|line| line.entry.event.changes_stores()).count() as u64;
+    let (before, after) = (fold(from)?, fold(to.unwrap_or(current))?);
+    let moves = moves(&before, &after);
+    for moved in &moves {
+        let record = after.record(moved.fingerprint).expect("moves are of known certificates");
+        let row = Difference {
+            fingerprint: moved.fingerprint,
+            subject: record.certificate.subject().to_string(),
+            from: moved.from,
+            to: moved.to,
+            state: after.state(record),
+            reason: record.decisions.last().map(|decision| decision.reason.as_str()),
+        };
+        if ui.is_json() {
+            ui.json(&row);
+            continue;
+        }
+        let (sign, tone) = match (row.from, row.to) {
+            (None, _) => ("+", Tone::Good),
+            (_, None) => ("-", Tone::Bad),
+            _ => ("~", Tone::Caution),
+        };
+        let place = |store: Option<StoreName>| store.map_or("-", StoreName::as_str);
+        let because = row.reason.map_or(String::new(), |reason| format!(" ({}: {reason})", row.state));
+        ui.line(format!(
+            "{} {:<6} {:<6} {} {}{because}",
+            ui.tone(tone, sign),
+            place(row.from),
+            place(row.to),
+            &row.fingerprint.to_string()[..16],
+            row.subject
+        ));
+    }
+    ui.note(format!(
+        "generation {} to {}: {} differences",
+        before.generation(),
+        after.generation(),
+        moves.len()
+    ));
+    Ok(Outcome::Done)
 }
 
 fn verify(context: &Context, ui: &Ui) -> Result<Outcome, Error> {

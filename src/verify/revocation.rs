@@ -1,12 +1,14 @@
 //! Whether a certificate is revoked, by CRLs given as bytes (RFC 5280 §6.3).
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use crate::cert::Certificate;
 use crate::cert::extension::DistributionPoint;
 use crate::cert::general_name::GeneralName;
 use crate::cert::name::Name;
 use crate::crl::{Crl, IssuingPoint};
+use crate::fingerprint::{Digest, Fingerprint};
 use crate::time::Time;
 use crate::verify::algorithms::{self, SignatureAlgorithm};
 
@@ -49,6 +51,8 @@ pub enum Status {
 #[derive(Debug, Default)]
 pub struct CrlSet {
     by_issuer: HashMap<Box<[u8]>, Vec<Crl>>,
+    /// Which CRL was signed by which certificate's key: a CRL is long, and a fleet asks for the same one each time.
+    signed: Mutex<HashMap<(Digest, Fingerprint), bool>>,
 }
 
 /// All reasons: bits 1 to 8 (RFC 5280 §4.2.1.13).
@@ -112,7 +116,7 @@ impl CrlSet {
                     why = Some(format!("the CRL is of {} and not current at {at}", crl.this_update()));
                     continue;
                 }
-                if !is_signed(crl, issuer, signers) {
+                if !self.is_signed(crl, issuer, signers) {
                     why = Some("the CRL's signature does not verify under a valid issuer".to_owned());
                     continue;
                 }
@@ -132,6 +136,35 @@ impl CrlSet {
                 if covered != 0 { "the CRLs do not cover all reasons" } else { "its CRL is not at hand" };
             Status::Unknown { why: why.unwrap_or_else(|| lacking.to_owned()) }
         }
+    }
+
+    /// Whether the CRL was signed by the certificate's issuer, or by another holder of the CRL issuer's name to whom a
+    /// valid path leads (RFC 5280 §6.3.3 (f), (g)).
+    fn is_signed(&self, crl: &Crl, issuer: &Certificate, signers: &dyn Signers) -> bool {
+        if issuer.subject() == crl.issuer() && self.is_signed_by(crl, issuer) {
+            return true;
+        }
+        signers
+            .named(crl.issuer())
+            .iter()
+            .any(|signer| self.is_signed_by(crl, signer) && signers.is_valid(signer))
+    }
+
+    fn is_signed_by(&self, crl: &Crl, signer: &Certificate) -> bool {
+        if !signer.key_usage().is_none_or(crate::cert::KeyUsage::crl_sign) {
+            return false;
+        }
+        let pair = (crl.digest(), signer.fingerprint());
+        let known = || self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signed) = known().get(&pair) {
+            return *signed;
+        }
+        let algorithm = SignatureAlgorithm::from_der(crl.signature_algorithm());
+        let signed = algorithm.is_some_and(|algorithm| {
+            algorithms::verify(algorithm, &signer.key(), crl.tbs(), crl.signature()).is_ok()
+        });
+        known().insert(pair, signed);
+        signed
     }
 }
 
@@ -166,20 +199,6 @@ fn names_match(issuing: &IssuingPoint, point: &DistributionPoint<'_>) -> bool {
     } else {
         point.names.iter().any(one)
     }
-}
-
-/// Whether the CRL was signed by the certificate's issuer, or by another holder of the CRL issuer's name to whom a
-/// valid path leads (RFC 5280 §6.3.3 (f), (g)).
-fn is_signed(crl: &Crl, issuer: &Certificate, signers: &dyn Signers) -> bool {
-    let Some(algorithm) = SignatureAlgorithm::from_der(crl.signature_algorithm()) else { return false };
-    let signed = |signer: &Certificate| {
-        signer.key_usage().is_none_or(crate::cert::KeyUsage::crl_sign)
-            && algorithms::verify(algorithm, &signer.key(), crl.tbs(), crl.signature()).is_ok()
-    };
-    if issuer.subject() == crl.issuer() && signed(issuer) {
-        return true;
-    }
-    signers.named(crl.issuer()).iter().any(|signer| signed(signer) && signers.is_valid(signer))
 }
 
 fn reason(code: u8) -> &'static str {

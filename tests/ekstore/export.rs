@@ -110,6 +110,12 @@ fn t30_what_was_in_the_stores_and_is_no_longer_is_listed_as_removed() {
     // T28: an earlier generation comes out as it did.
     assert_eq!(export("again", &["--generation", "1"]), before);
     place.say("export pem --out x.pem --generation 99").expect(1);
+    let diff = place.say("log diff 1 --format json").expect(0).rows();
+    assert_eq!(diff.len(), 7, "the same seven left");
+    assert!(diff.iter().all(|row| row["to"].is_null() && !row["from"].is_null()));
+    let forth = place.say("log diff 0 1 --format json").expect(0).rows();
+    assert_eq!(forth.len(), 169);
+    place.say("log diff 1 99").expect(1);
 }
 
 #[test]

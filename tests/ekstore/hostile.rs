@@ -1,5 +1,6 @@
 //! Bad input: a clear error, the right exit status, and nothing lost.
 
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -103,6 +104,7 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
     assert_eq!(staged.count(), 0, "nothing half-written is left");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_folder_without_permission_is_an_error() {
     let Some(place) = Place::synced() else { return };

@@ -34,6 +34,7 @@ pub(super) struct Inputs {
 struct Line {
     #[serde(default)]
     id: Value,
+    #[serde(alias = "certificate", alias = "cert", alias = "ek_certificate")]
     der: String,
 }
 
