@@ -77,13 +77,55 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Found>, ContainerError> {
         [0x30, ..] => Ok(concatenated(bytes, &[])?),
         // TCG_PCCLIENT_STORED_CERT: tag 1001, type 0 (full), length, tag 1002 TCG_FULL_CERT; then DER.
         [0x10, 0x01, 0x00, _, _, 0x10, 0x02, rest @ ..] => Ok(concatenated(rest, &[Quirk::TcgNvHeader])?),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0xef, 0xbb, 0xbf, ..] => {
+            let plain = plain_text(bytes).ok_or(ContainerError::Unknown)?;
+            Ok(with_quirk(read(&plain)?, Quirk::TextEncoding))
+        }
         _ if pem::looks_like(bytes) => from_pem(bytes),
         _ if looks_like_html(bytes) => Err(ContainerError::Html),
+        _ if let Some(der) = bare_base64(bytes) => {
+            Ok(with_quirk(concatenated(&der, &[])?, Quirk::BareBase64))
+        }
         _ => (1..bytes.len().min(LEADING))
             .filter(|start| bytes[*start] == 0x30)
             .find_map(|start| concatenated(&bytes[start..], &[Quirk::LeadingBytes]).ok())
             .ok_or(ContainerError::Unknown),
     }
+}
+
+fn with_quirk(mut found: Vec<Found>, quirk: Quirk) -> Vec<Found> {
+    for found in &mut found {
+        found.around.push(quirk);
+        found.around.sort_unstable();
+    }
+    found
+}
+
+/// Text with a byte order mark as plain bytes; `None` if it is not ASCII then, as PEM and base64 are.
+fn plain_text(bytes: &[u8]) -> Option<Vec<u8>> {
+    let unit = |read: fn([u8; 2]) -> u16| {
+        let units = bytes[2..].chunks_exact(2).map(move |pair| read([pair[0], pair[1]]));
+        units.map(|unit| u8::try_from(unit).ok().filter(u8::is_ascii)).collect::<Option<Vec<u8>>>()
+    };
+    let plain = match bytes {
+        [0xff, 0xfe, ..] => unit(u16::from_le_bytes)?,
+        [0xfe, 0xff, ..] => unit(u16::from_be_bytes)?,
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest.to_vec(),
+        _ => return None,
+    };
+    // A second mark would make this call itself again and again.
+    plain.first().is_some_and(u8::is_ascii).then_some(plain)
+}
+
+/// The DER behind text that is nothing but base64 of something that starts as a SEQUENCE.
+fn bare_base64(bytes: &[u8]) -> Option<Vec<u8>> {
+    // `M` is what the first six bits of a SEQUENCE's tag are in base64.
+    let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace())?;
+    if *start != b'M' {
+        return None;
+    }
+    let text: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    data_encoding::BASE64.decode(&text).ok().filter(|der| der.first() == Some(&0x30))
 }
 
 fn looks_like_html(bytes: &[u8]) -> bool {
@@ -148,6 +190,32 @@ mod tests {
 
     fn message(bytes: &[u8]) -> String {
         read(bytes).expect_err("no certificate in it").to_string()
+    }
+
+    #[test]
+    fn text_of_windows_and_bare_base64_are_read_and_named() {
+        let der = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()])
+            .expect("made")
+            .cert
+            .der()
+            .to_vec();
+        let pem = pem::write(&der);
+        let wide = |mark: [u8; 2], write: fn(u16) -> [u8; 2]| {
+            let units = pem.bytes().flat_map(|byte| write(u16::from(byte)));
+            mark.into_iter().chain(units).collect::<Vec<u8>>()
+        };
+        let bare = data_encoding::BASE64.encode(&der).into_bytes();
+        for (bytes, quirk) in [
+            (wide([0xff, 0xfe], u16::to_le_bytes), Quirk::TextEncoding),
+            (wide([0xfe, 0xff], u16::to_be_bytes), Quirk::TextEncoding),
+            ([&[0xef, 0xbb, 0xbf], pem.as_bytes()].concat(), Quirk::TextEncoding),
+            (bare, Quirk::BareBase64),
+        ] {
+            let found = read(&bytes).expect("a certificate");
+            assert_eq!((found[0].certificate.der(), &found[0].around[..]), (&der[..], &[quirk][..]));
+        }
+        assert!(read(&[0xff, 0xfe, 0xff]).is_err());
+        assert!(read(&[0xef, 0xbb, 0xbf, 0xef, 0xbb, 0xbf]).is_err());
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub enum Quirk {
     TrailingBytes,
     /// The seven-octet header of a TPM 1.2 NV index: TCG_PCCLIENT_STORED_CERT and TCG_FULL_CERT.
     TcgNvHeader,
+    /// Text in UTF-16, or with a byte order mark, as Windows' tools write it; RFC 7468 §2 is ASCII.
+    TextEncoding,
+    /// Base64 of the certificate without PEM's lines around it, as the registry and scripts have it.
+    BareBase64,
     /// PEM with all base64 on one line (six of AMD's in TrustedTpm.cab); RFC 7468 §2 wants 64 characters.
     PemLongLine,
     /// OpenSSL's TRUSTED CERTIFICATE: trust settings follow the certificate; they are not read.
@@ -75,6 +79,8 @@ impl Quirk {
             Quirk::LeadingBytes => "octets stand before the certificate",
             Quirk::TrailingBytes => "octets follow the certificate (padding); they are not part of it",
             Quirk::TcgNvHeader => "a TPM 1.2 NV header stands before the certificate",
+            Quirk::TextEncoding => "the text is UTF-16 or starts with a byte order mark",
+            Quirk::BareBase64 => "bare base64, without the lines of PEM around it",
             Quirk::PemLongLine => "the PEM has all its base64 on one line",
             Quirk::PemTrusted => "OpenSSL's TRUSTED form; its trust settings are ignored",
             Quirk::SerialNotMinimal => "the serial number has leading zero octets, which DER forbids",

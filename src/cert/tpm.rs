@@ -78,8 +78,11 @@ pub struct TpmSpecification {
     pub family: String,
     /// The level.
     pub level: u32,
-    /// The revision, such as 138.
+    /// The revision, such as 138. AMD writes 179 as one octet, which is -77; it is read as written without a sign.
     pub revision: u32,
+    /// Whether it is written as the profile has it.
+    #[serde(skip)]
+    pub regular: bool,
 }
 
 /// Where and how the EK came to be (TCG EK Credential Profile, EKGenerationType).
@@ -157,10 +160,15 @@ fn specification(mut values: Cursor<'_>) -> Result<TpmSpecification, TlvError> {
         .strip_prefix("id:")
         .and_then(|hex| data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok())
         .and_then(|octets| String::from_utf8(octets).ok());
+    let mut regular = decoded.is_none();
     let family = decoded.as_deref().unwrap_or(family).trim_end_matches('\0').to_owned();
-    let level = tlv::unsigned(fields.expect(Tag::Integer, WHAT)?.content, WHAT)?;
-    let revision = tlv::unsigned(fields.expect(Tag::Integer, WHAT)?.content, WHAT)?;
-    Ok(TpmSpecification { family, level, revision })
+    let mut number = || -> Result<u32, TlvError> {
+        let content = fields.expect(Tag::Integer, WHAT)?.content;
+        regular &= content.first().is_some_and(|octet| *octet < 0x80);
+        tlv::unsigned(&[&[0], content].concat(), WHAT)
+    };
+    let (level, revision) = (number()?, number()?);
+    Ok(TpmSpecification { family, level, revision, regular })
 }
 
 fn assertions(mut values: Cursor<'_>) -> Result<SecurityAssertions, TlvError> {

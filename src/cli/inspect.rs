@@ -258,7 +258,7 @@ impl Row {
         optional("model", self.model.as_ref());
         optional("firmware", self.firmware.as_ref());
         if let Some(specification) = &self.specification {
-            let TpmSpecification { family, level, revision } = specification;
+            let TpmSpecification { family, level, revision, .. } = specification;
             field("specification", &format!("TPM {family} level {level} revision {revision}"));
         }
         self.policies.iter().for_each(|policy| field("policy", policy));

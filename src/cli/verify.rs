@@ -276,17 +276,26 @@ impl VerifyArgs {
         Ok(set)
     }
 
-    /// The untrusted intermediates. A certificate may straddle two files, as it does two NV indices.
+    /// The untrusted intermediates. A certificate may straddle two files, as it does two NV indices; or each file is
+    /// padded, as NV indices are too. Both are looked for.
     fn extra(&self) -> Result<Vec<Certificate>, Error> {
         let mut joined = Vec::new();
+        let mut found = Vec::new();
         for path in &self.chain {
-            joined.extend(file::read(path, file::CERTIFICATE_FILE_CAP)?);
+            let bytes = file::read(path, file::CERTIFICATE_FILE_CAP)?;
+            found.extend(container::read(&bytes).unwrap_or_default());
+            joined.extend(bytes);
         }
         if joined.is_empty() {
             return Ok(Vec::new());
         }
-        let found = container::read(&joined)
-            .map_err(|error| Error::new(Kind::Unknown, format!("--chain: {error}")))?;
+        match container::read(&joined) {
+            Ok(more) => found.extend(more),
+            Err(error) if found.is_empty() => {
+                return Err(Error::new(Kind::Unknown, format!("--chain: {error}")));
+            }
+            Err(_) => {}
+        }
         Ok(found.into_iter().map(|found| found.certificate).collect())
     }
 

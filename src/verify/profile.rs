@@ -260,8 +260,11 @@ pub const RULES: &[Rule] = &[
         code: Warning::TpmSpecificationMalformed,
         asks: "a well-formed tPMSpecification",
         source: PROFILE,
-        deviations: "none seen (AMD writes the family in hexadecimal, which is read)",
-        broken: |subject| matches!(subject.attributes.specification, Some(Err(_))),
+        deviations: "AMD: the family in hexadecimal, the revision without room for its sign; both are read",
+        broken: |subject| match &subject.attributes.specification {
+            None => false,
+            Some(read) => read.as_ref().is_ok_and(|specification| !specification.regular) || read.is_err(),
+        },
     },
     Rule {
         id: "EK-21",

@@ -206,3 +206,26 @@ fn a_pin_that_was_distrusted_stays_out_and_its_twin_too() {
     let refused = place.run(["approve", twin, "--reason", "try"]).expect(1);
     assert!(refused.stderr.contains("stands until it is reinstated"), "{}", refused.stderr);
 }
+
+#[test]
+fn all_three_dialects_of_security_assertions_are_read() {
+    use ekstore::cert::tpm::{DirectoryAttributes, EkGeneration};
+    let Some(folder) = shared("real/ek") else { return };
+    let read = |name: &str| {
+        let bytes = std::fs::read(folder.join(name)).expect("readable");
+        let found = container::read(&bytes).expect("a certificate");
+        let attributes = DirectoryAttributes::of(&found[0].certificate).expect("well-formed");
+        let specification = attributes.specification.expect("present").expect("read");
+        let assertions = attributes.assertions.expect("present").expect("read");
+        let generation = assertions.ek_generation.expect("stated");
+        ((specification.family, specification.revision), generation, assertions.fips, assertions.iso9000)
+    };
+    let of = |family: &str, revision| (family.to_owned(), revision);
+    // Explicit tags and the version written; explicit tags without it, ISO 9000 untagged; implicit tags.
+    assert_eq!(
+        read("stm-st33htph-rsa-int05-clean.der"),
+        (of("2.0", 116), EkGeneration::Injected, Some("140-2".to_owned()), false)
+    );
+    assert_eq!(read("ifx-slb9635-rsa-oaep-int08.der"), (of("1.2", 3), EkGeneration::Injected, None, true));
+    assert_eq!(read("amd-ftpm-ecc-prg-ssp.der"), (of("2.0", 179), EkGeneration::Internal, None, true));
+}

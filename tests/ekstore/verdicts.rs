@@ -168,6 +168,10 @@ fn t23_a_chain_from_the_device_is_untrusted_material_and_may_straddle_files() {
     let one = place.write("nv1", &joined[..cut]);
     let other = place.write("nv2", &joined[cut..]);
     let chain = ["--chain", one.to_str().expect("UTF-8"), "--chain", other.to_str().expect("UTF-8")];
+    let padded = [place.write("pad1", &[die.der(), &[0xff; 50]].concat()), place.write("pad2", upper.der())];
+    let padding: Vec<&str> =
+        padded.iter().flat_map(|path| ["--chain", path.to_str().expect("UTF-8")]).collect();
+    assert_eq!(verify(&place, &file, &padding).0, 0, "each index padded");
     let (code, row) = verify(&place, &file, &chain);
     assert_eq!((code, text(&row, "verdict")), (0, "trusted"), "{row}");
     assert_eq!(row["warnings"], serde_json::json!(["issuer-not-in-ekca"]));
