@@ -78,7 +78,7 @@ pub struct TpmSpecification {
     pub family: String,
     /// The level.
     pub level: u32,
-    /// The revision, such as 138. AMD writes 179 as one octet, which is -77; it is read as written without a sign.
+    /// The revision, such as 138. AMD writes 137 as one octet, which is -119; it is read as written without a sign.
     pub revision: u32,
     /// Whether it is written as the profile has it.
     #[serde(skip)]

@@ -227,5 +227,5 @@ fn all_three_dialects_of_security_assertions_are_read() {
         (of("2.0", 116), EkGeneration::Injected, Some("140-2".to_owned()), false)
     );
     assert_eq!(read("ifx-slb9635-rsa-oaep-int08.der"), (of("1.2", 3), EkGeneration::Injected, None, true));
-    assert_eq!(read("amd-ftpm-ecc-prg-ssp.der"), (of("2.0", 179), EkGeneration::Internal, None, true));
+    assert_eq!(read("amd-ftpm-ecc-prg-ssp.der"), (of("2.0", 137), EkGeneration::Internal, None, true));
 }
