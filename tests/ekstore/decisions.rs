@@ -16,7 +16,7 @@ fn make(place: &Place) -> Option<Chain> {
         return None;
     }
     let path = |name: &str| place.path(name);
-    let config = place.write(
+    place.write(
         "openssl.cnf",
         b"[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n\
           subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n\
@@ -33,7 +33,6 @@ fn make(place: &Place) -> Option<Chain> {
         let arguments: Vec<&std::ffi::OsStr> = arguments.iter().map(std::ffi::OsString::as_os_str).collect();
         openssl(&arguments)
     };
-    let _ = config;
     for name in ["root", "ca", "ek"] {
         let key = format!("@{name}.key");
         run(&["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", &key]);
