@@ -3,7 +3,7 @@
 pub mod adcs;
 pub mod pem;
 
-use crate::fingerprint::Digest;
+use crate::fingerprint::{Digest, Fingerprint};
 use crate::store::record::{Purpose, Record};
 use crate::store::{StoreName, Stores};
 use crate::time::Time;
@@ -75,6 +75,8 @@ pub struct Package {
     pub manifest: Digest,
     /// How many certificates are in it.
     pub count: usize,
+    /// Certificates that were selected, but that the form's readers could not load.
+    pub left_out: Vec<Fingerprint>,
 }
 
 /// Why the stores cannot be handed out in a form.

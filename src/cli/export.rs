@@ -9,6 +9,7 @@ use crate::cli::Context;
 use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::ui::Ui;
 use crate::db::Check;
+use crate::export::pem::Malformed;
 use crate::export::{Aik, Options, Package, adcs, pem};
 use crate::file;
 use crate::fingerprint::Digest;
@@ -31,8 +32,18 @@ pub struct ExportArgs {
 enum Form {
     /// A folder for an AD CS issuing CA: certificates, a manifest, and the import script
     Adcs(FormArgs),
-    /// One PEM file with both stores, anchors first
-    Pem(FormArgs),
+    /// One PEM file with both stores, anchors first, that OpenSSL reads
+    Pem(PemArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct PemArgs {
+    #[command(flatten)]
+    form: FormArgs,
+
+    /// Also write certificates that OpenSSL cannot load; one of them keeps it from reading the whole file
+    #[arg(long)]
+    with_malformed: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -90,13 +101,16 @@ impl ExportArgs {
     pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
         let (form, args) = match &self.form {
             Form::Adcs(args) => ("adcs", args),
-            Form::Pem(args) => ("pem", args),
+            Form::Pem(args) => ("pem", &args.form),
         };
         let stores = args.stores(context)?;
         let options = args.options();
         let package = match &self.form {
             Form::Adcs(_) => adcs::package(&stores, &options)?,
-            Form::Pem(_) => pem::package(&stores, &options),
+            Form::Pem(args) => {
+                let malformed = if args.with_malformed { Malformed::Include } else { Malformed::LeaveOut };
+                pem::package(&stores, &options, malformed)
+            }
         };
         match &self.form {
             Form::Adcs(_) => file::write_folder(&args.out, adcs::MANIFEST, &package.files)?,
@@ -107,7 +121,10 @@ impl ExportArgs {
             }
         }
         record(context, form, &stores, &options, &package)?;
-        let in_store = |store| options.select(&stores, store).len();
+        let in_store = |store| {
+            let selected = options.select(&stores, store);
+            selected.iter().filter(|record| !package.left_out.contains(&record.fingerprint())).count()
+        };
         let row = Row {
             out: args.out.to_string_lossy().into_owned(),
             form,
@@ -134,6 +151,12 @@ impl ExportArgs {
                 }
                 Form::Pem(_) => ui.line(format!("SHA-256 {}", row.manifest_sha256)),
             }
+        }
+        if !package.left_out.is_empty() {
+            ui.warning(format!(
+                "{} certificates were left out, as OpenSSL cannot load them; --with-malformed writes them",
+                package.left_out.len()
+            ));
         }
         if package.count == 0 {
             ui.warning("the export holds no certificate");

@@ -106,7 +106,7 @@ pub fn package(stores: &Stores, options: &Options) -> Result<Package, ExportErro
     bytes.push(b'\n');
     let digest = Digest::of(&bytes);
     files.insert(MANIFEST.to_owned(), bytes);
-    Ok(Package { files: files.into_iter().collect(), manifest: digest, count })
+    Ok(Package { files: files.into_iter().collect(), manifest: digest, count, left_out: Vec::new() })
 }
 
 fn certificate_entry<'a>(

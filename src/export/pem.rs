@@ -3,13 +3,28 @@
 use std::fmt::Write as _;
 
 use crate::cert::pem;
+use crate::cert::quirk::Quirk;
 use crate::export::{Options, Package};
 use crate::fingerprint::Digest;
 use crate::store::{StoreName, Stores};
 
+/// Whether certificates that OpenSSL cannot load are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Malformed {
+    /// They are named in a comment: one of them keeps OpenSSL from reading the whole file.
+    #[default]
+    LeaveOut,
+    /// They are written, for readers that can take them.
+    Include,
+}
+
+/// What OpenSSL refuses to load: serial numbers with leading zeros (six STMicroelectronics intermediates, most of which
+/// were re-issued with the same key since).
+const UNREADABLE: Quirk = Quirk::SerialNotMinimal;
+
 /// Writes both stores as one PEM file, a comment before each certificate. The comments cannot be taken for PEM: each
 /// line starts with `#`, and names are written with control characters escaped.
-pub fn package(stores: &Stores, options: &Options) -> Package {
+pub fn package(stores: &Stores, options: &Options, malformed: Malformed) -> Package {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -19,6 +34,7 @@ pub fn package(stores: &Stores, options: &Options) -> Package {
         options.describe()
     );
     let mut count = 0;
+    let mut left_out = Vec::new();
     for store in StoreName::ALL {
         for record in options.select(stores, store) {
             let certificate = &record.certificate;
@@ -29,10 +45,16 @@ pub fn package(stores: &Stores, options: &Options) -> Package {
             let validity = certificate.validity();
             let _ = writeln!(text, "# valid {} to {}", validity.not_before, validity.not_after);
             let _ = writeln!(text, "# SHA-256 {}", certificate.fingerprint());
+            if malformed == Malformed::LeaveOut && certificate.quirks().contains(&UNREADABLE) {
+                let _ =
+                    writeln!(text, "# left out: {}; OpenSSL would not read this file", UNREADABLE.explain());
+                left_out.push(certificate.fingerprint());
+                continue;
+            }
             text.push_str(&pem::write(certificate.der()));
             count += 1;
         }
     }
     let bytes = text.into_bytes();
-    Package { manifest: Digest::of(&bytes), files: vec![("ekstores.pem".to_owned(), bytes)], count }
+    Package { manifest: Digest::of(&bytes), files: vec![("ekstores.pem".to_owned(), bytes)], count, left_out }
 }

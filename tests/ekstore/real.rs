@@ -94,6 +94,7 @@ fn verdicts_on_real_ek_certificates_agree_with_everything_approved() {
 
     check_expected(&place, &folder, |_, _| true);
     check_relaxed(&place, &folder);
+    check_pem(&place);
 }
 
 /// The rows of `expected.tsv` by column name.
@@ -228,4 +229,24 @@ fn all_three_dialects_of_security_assertions_are_read() {
     );
     assert_eq!(read("ifx-slb9635-rsa-oaep-int08.der"), (of("1.2", 3), EkGeneration::Injected, None, true));
     assert_eq!(read("amd-ftpm-ecc-prg-ssp.der"), (of("2.0", 137), EkGeneration::Internal, None, true));
+}
+
+/// Six certificates that OpenSSL cannot load must not keep it from reading the others.
+fn check_pem(place: &Place) {
+    if !peer("openssl") {
+        return;
+    }
+    let out = place.path("all.pem");
+    let run = place.run(["export".as_ref(), "pem".as_ref(), "--out".as_ref(), out.as_os_str()]).expect(0);
+    assert!(run.stderr.contains("6 certificates were left out"), "{}", run.stderr);
+    let text = std::fs::read_to_string(&out).expect("written");
+    assert_eq!(text.matches("-----BEGIN CERTIFICATE-----").count(), 45 + 369 - 6);
+    let one = place.write("one.pem", &text.as_bytes()[text.find("-----BEGIN").expect("PEM")..]);
+    let verified =
+        crate::support::openssl(&["verify".as_ref(), "-CAfile".as_ref(), out.as_os_str(), one.as_os_str()]);
+    assert!(verified.contains("OK"), "{verified}");
+    let mut all = place.command();
+    all.args(["export", "pem", "--with-malformed", "--format", "json", "--out"]).arg(&out);
+    let row = crate::support::Run::from(all.output().expect("starts")).expect(0).row();
+    assert_eq!(row["certificates"], 45 + 369);
 }
