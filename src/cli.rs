@@ -62,7 +62,14 @@ Exit status: 0 done, or all trusted; 1 the answer is no (untrusted, drift, check
 #[derive(clap::Args, Debug)]
 pub struct Global {
     /// The store's folder
-    #[arg(long, global = true, env = "EKSTORE_STORE", value_name = "DIR", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "EKSTORE_STORE",
+        hide_env_values = true,
+        value_name = "DIR",
+        help_heading = "Global options"
+    )]
     store: Option<PathBuf>,
 
     /// A catalogue to use in place of the embedded one: a folder of TOML files
@@ -70,17 +77,32 @@ pub struct Global {
         long,
         global = true,
         env = "EKSTORE_CATALOGUE",
+        hide_env_values = true,
         value_name = "DIR",
         help_heading = "Global options"
     )]
     catalogue: Option<PathBuf>,
 
     /// A configuration file: store, catalogue, actor, and how to verify
-    #[arg(long, global = true, env = "EKSTORE_CONFIG", value_name = "FILE", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "EKSTORE_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     config: Option<PathBuf>,
 
     /// Who acts, for the log [default: user@host]
-    #[arg(long, global = true, env = "EKSTORE_ACTOR", value_name = "NAME", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        env = "EKSTORE_ACTOR",
+        hide_env_values = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
     actor: Option<String>,
 
     /// The form of what goes to stdout; json prints one object a line

@@ -1,6 +1,7 @@
 //! Is this EK certificate from a genuine TPM maker? Pure functions of the certificate, the stores and a time.
 
 pub mod algorithms;
+pub mod ca_path;
 pub mod chain;
 pub mod constraints;
 pub mod path;
@@ -18,8 +19,9 @@ use crate::cert::tpm::TpmAttributes;
 use crate::cert::tpm_public::EkPublic;
 use crate::time::Time;
 use crate::vendor::VendorId;
+use crate::verify::ca_path::CaPaths;
 use crate::verify::chain::ChainInputs;
-use crate::verify::path::{CaPaths, Found, Search};
+use crate::verify::path::{Found, Search};
 use crate::verify::profile::Severities;
 use crate::verify::revocation::{CrlSet, Mode};
 use crate::verify::trust::TrustStore;
