@@ -376,6 +376,20 @@ fn t24_missing_issuers_are_fetched_from_the_catalogues_hosts_only_and_become_can
     assert_eq!(run.row()["warnings"], serde_json::json!(["issuer-not-in-ekca"]));
     let fingerprint = Fingerprint::of(ca.der()).to_string();
     assert_eq!(place.standing(&fingerprint), (String::new(), "candidate".to_owned()));
+    // A circle of names in what is given ends, too.
+    let (a, b) = (line().0, Authority::root("B", KeyKind::P256, 1).expect("made"));
+    let (a_by_b, b_by_a) = (b.reissue(&a, 5).expect("made"), a.reissue(&b, 6).expect("made"));
+    let circle = [&a_by_b.ek(KeyKind::P256, &ek(9)).expect("made")[..], a_by_b.der(), b_by_a.der()].concat();
+    let stranger = Place::with_catalogue(&catalogue(host, &b));
+    let file = stranger.write("circle.der", &circle);
+    let run = stranger.run([
+        "verify".as_ref(),
+        "--fetch-chain".as_ref(),
+        "--format".as_ref(),
+        "json".as_ref(),
+        file.as_os_str(),
+    ]);
+    assert_eq!(text(&run.expect(1).row(), "verdict"), "untrusted");
     // T24: a writer is not waited for.
     let lock = std::fs::File::options().write(true).open(place.store().join("lock")).expect("there");
     lock.lock().expect("free");
