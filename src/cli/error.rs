@@ -118,6 +118,6 @@ impl From<export::ExportError> for Error {
 
 impl From<fetch::http::SetupError> for Error {
     fn from(error: fetch::http::SetupError) -> Self {
-        with(Kind::Unknown, &error, None)
+        with(Kind::Unknown, &error, Some("install the system's CA certificates, or give roots with --cacert"))
     }
 }
