@@ -30,14 +30,7 @@ fn publish(place: &Place, name: &str, der: &[u8]) {
 }
 
 fn sync(place: &Place) -> Run {
-    let mirror = place.path("mirror");
-    place.run([
-        "sync".as_ref(),
-        "--format".as_ref(),
-        "json".as_ref(),
-        "--mirror".as_ref(),
-        mirror.as_os_str(),
-    ])
+    place.sync(&place.path("mirror"))
 }
 
 fn outcome(run: &Run, name: &str) -> String {

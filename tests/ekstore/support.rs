@@ -150,6 +150,17 @@ impl Place {
         self.run(words.split(' '))
     }
 
+    /// Syncs from a mirror; a row for each source, and the summary.
+    pub fn sync(&self, mirror: &Path) -> Run {
+        self.run([
+            "sync".as_ref(),
+            "--format".as_ref(),
+            "json".as_ref(),
+            "--mirror".as_ref(),
+            mirror.as_os_str(),
+        ])
+    }
+
     /// What `list` prints, by fingerprint.
     #[track_caller]
     pub fn list(&self) -> Vec<Value> {

@@ -1,21 +1,11 @@
 //! `sync` on the real vendor sites: pins, drift, failures, and what goes into the log.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ekstore::cert::decode;
 
-use crate::support::{Place, Run, copy_folder, shared, text};
-
-fn sync(place: &Place, mirror: &Path) -> Run {
-    place.run([
-        "sync".as_ref(),
-        "--format".as_ref(),
-        "json".as_ref(),
-        "--mirror".as_ref(),
-        mirror.as_os_str(),
-    ])
-}
+use crate::support::{Place, copy_folder, shared, text};
 
 /// The real mirror, to be changed.
 fn copied(place: &Place) -> Option<PathBuf> {
@@ -28,7 +18,7 @@ fn copied(place: &Place) -> Option<PathBuf> {
 fn t16_t17_the_real_vendor_sites_give_24_anchors_and_145_intermediates() {
     let Some(mirror) = shared("real/vendor-sites") else { return };
     let place = Place::new();
-    let run = sync(&place, &mirror).expect(0);
+    let run = place.sync(&mirror).expect(0);
     let summary = run.rows().pop().expect("a summary");
     assert_eq!((&summary["pinned"], &summary["absent"]), (&169.into(), &7.into()));
 
@@ -67,7 +57,7 @@ fn a_second_sync_appends_nothing() {
     let Some(mirror) = shared("real/vendor-sites") else { return };
     let Some(place) = Place::synced() else { return };
     let before = std::fs::read(place.log()).expect("a log");
-    sync(&place, &mirror).expect(0);
+    place.sync(&mirror).expect(0);
     assert_eq!(std::fs::read(place.log()).expect("a log"), before);
 }
 
@@ -75,7 +65,7 @@ fn a_second_sync_appends_nothing() {
 fn t10_one_changed_byte_in_signature_key_or_name_is_drift() {
     let place = Place::new();
     let Some(mirror) = copied(&place) else { return };
-    sync(&place, &mirror).expect(0);
+    place.sync(&mirror).expect(0);
     let before = place.list();
     let file = mirror.join("pki.infineon.com/OptigaRsaMfrCA035/OptigaRsaMfrCA035.crt");
     let sound = std::fs::read(&file).expect("readable");
@@ -92,7 +82,7 @@ fn t10_one_changed_byte_in_signature_key_or_name_is_drift() {
         let mut changed = sound.clone();
         changed[spot] ^= 0x01;
         std::fs::write(&file, &changed).expect("writable");
-        let run = sync(&place, &mirror).expect(1);
+        let run = place.sync(&mirror).expect(1);
         let mut kinds = BTreeMap::new();
         for row in run.rows() {
             *kinds.entry(text(&row, "outcome").to_owned()).or_insert(0) += 1;
@@ -102,7 +92,7 @@ fn t10_one_changed_byte_in_signature_key_or_name_is_drift() {
 
         // The event is written once; the drift is reported as long as it lasts.
         let log = std::fs::read(place.log()).expect("a log");
-        sync(&place, &mirror).expect(1);
+        place.sync(&mirror).expect(1);
         assert_eq!(std::fs::read(place.log()).expect("a log"), log);
         let status = place.say("status --format json").expect(0).row();
         assert_eq!(
@@ -111,7 +101,7 @@ fn t10_one_changed_byte_in_signature_key_or_name_is_drift() {
         );
     }
     std::fs::write(&file, &sound).expect("writable");
-    sync(&place, &mirror).expect(0);
+    place.sync(&mirror).expect(0);
     let last = place.say("log show --last 1 --format json").expect(0).row();
     assert_eq!(last["event"]["kind"], "recovered");
     let status = place.say("status --format json").expect(0).row();
@@ -122,11 +112,11 @@ fn t10_one_changed_byte_in_signature_key_or_name_is_drift() {
 fn t11_what_is_no_certificate_is_a_failure_and_said_plainly() {
     let place = Place::new();
     let Some(mirror) = copied(&place) else { return };
-    sync(&place, &mirror).expect(0);
+    place.sync(&mirror).expect(0);
     let before = place.list();
     let file = mirror.join("pki.infineon.com/OptigaRsaMfrCA035/OptigaRsaMfrCA035.crt");
     std::fs::write(&file, "<!DOCTYPE html><html><body>Are you a robot?</body></html>").expect("writable");
-    let run = sync(&place, &mirror).expect(3);
+    let run = place.sync(&mirror).expect(3);
     let rows = run.rows();
     let failed = rows.iter().find(|row| text(row, "outcome") == "failed").expect("one failure");
     assert_eq!(text(failed, "detail"), "not a certificate: an HTML page");
@@ -134,13 +124,13 @@ fn t11_what_is_no_certificate_is_a_failure_and_said_plainly() {
 
     // Larger than any certificate: stopped at the cap.
     std::fs::write(&file, vec![0x30; 2 << 20]).expect("writable");
-    let run = sync(&place, &mirror).expect(3);
+    let run = place.sync(&mirror).expect(3);
     assert!(run.stdout.contains("not a certificate: larger than 1048576 bytes"), "{}", run.stdout);
 
     // Gone from the mirror: never an event.
     let log = std::fs::read(place.log()).expect("a log");
     std::fs::remove_file(&file).expect("removable");
-    sync(&place, &mirror).expect(0);
+    place.sync(&mirror).expect(0);
     assert_eq!(std::fs::read(place.log()).expect("a log"), log);
     assert_eq!(place.list(), before);
 }
@@ -150,8 +140,8 @@ fn a_mirror_that_is_another_folder_is_not_a_quiet_success() {
     let place = Place::new();
     let empty = place.path("empty");
     std::fs::create_dir(&empty).expect("writable");
-    sync(&place, &empty).expect(3);
-    let run = sync(&place, &place.path("missing")).expect(3);
+    place.sync(&empty).expect(3);
+    let run = place.sync(&place.path("missing")).expect(3);
     assert!(run.stderr.contains("hint: a mirror is a folder laid out as host/path"), "{}", run.stderr);
     assert!(
         place.say("sync --vendor ZZZ").expect(2).stderr.contains("the catalogue has no manufacturer ZZZ")
