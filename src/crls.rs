@@ -1,7 +1,8 @@
 //! The CRLs that the CAs in the stores name, kept beside the store: the last good one of each URL.
 //!
-//! A CRL is believed by its signature, so how it came does not matter (T12). One that is older than the one at hand, or
-//! that no CA of the stores signed, does not take its place.
+//! A CRL is believed by its signature, so how it came does not matter (T12). One that is older than the one at hand, that no
+//! CA of the stores signed, or that is not of the issuer it is expected of, does not take its place: whoever sits between
+//! could otherwise put another CA's sound CRL there, and a revocation would be forgotten.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::cert::general_name::GeneralName;
+use crate::cert::name::Name;
 use crate::crl::{CRL_CAP, Crl};
 use crate::fetch::{Fetched, Fetcher, Limits, Request, Transport, Validators};
 use crate::file;
@@ -66,18 +68,22 @@ pub fn load(store: &Path) -> Result<(Vec<Crl>, Vec<String>), file::Error> {
     Ok((crls, notices))
 }
 
-/// The URLs of the CRLs that the CAs in the stores name.
-pub fn urls(stores: &Stores) -> Vec<Url> {
-    let mut urls = BTreeMap::new();
+/// The URLs of the CRLs that the CAs in the stores name, each with the issuers that its CRL may be of.
+pub fn urls(stores: &Stores) -> Vec<(Url, Vec<Name>)> {
+    let mut urls: BTreeMap<String, (Url, Vec<Name>)> = BTreeMap::new();
     let stored = StoreName::ALL.into_iter().flat_map(|store| stores.members(store));
     for record in stored {
         for point in record.certificate.crl_distribution_points().ok().flatten().unwrap_or_default() {
+            let issuer = point.crl_issuer.as_ref().unwrap_or_else(|| record.certificate.issuer());
             for name in point.names {
                 if let GeneralName::Uri(uri) = name
                     && let Ok(url) = uri.parse::<Url>()
                     && matches!(url.scheme(), "http" | "https")
                 {
-                    urls.insert(url.to_string(), url);
+                    let (_, issuers) = urls.entry(url.to_string()).or_insert_with(|| (url, Vec::new()));
+                    if !issuers.contains(issuer) {
+                        issuers.push(issuer.clone());
+                    }
                 }
             }
         }
@@ -94,14 +100,17 @@ pub async fn sync(
     at: Time,
 ) -> Vec<CrlReport> {
     let urls = urls(stores);
-    let hosts: Vec<&str> = urls.iter().filter_map(Url::host_str).collect();
+    let hosts: Vec<&str> = urls.iter().filter_map(|(url, _)| url.host_str()).collect();
     let fetcher = Fetcher::new(transport, limits, hosts);
-    let work = urls.iter().map(|url| {
+    let work = urls.iter().map(|(url, issuers)| {
         let fetcher = &fetcher;
         async move {
             let place = folder(store).join(format!("{}.crl", Digest::of(url.as_str().as_bytes())));
             let there = file::read(&place, CRL_CAP).ok().and_then(|bytes| Crl::from_der(&bytes).ok());
-            match fetch(fetcher, url).await.and_then(|bytes| take(stores, &bytes, there.as_ref(), at)) {
+            match fetch(fetcher, url)
+                .await
+                .and_then(|bytes| take(stores, &bytes, issuers, there.as_ref(), at))
+            {
                 Ok((der, crl)) => {
                     let failure = file::write_whole(&place, &der).err().map(|error| error.to_string());
                     report(url, Some(&crl), at, failure)
@@ -144,9 +153,18 @@ async fn fetch(fetcher: &Fetcher, url: &Url) -> Result<Vec<u8>, String> {
 }
 
 /// Takes a CRL that a CA of the stores signed, that is current, and that is not older than the one at hand.
-fn take(stores: &Stores, bytes: &[u8], there: Option<&Crl>, at: Time) -> Result<(Vec<u8>, Crl), String> {
+fn take(
+    stores: &Stores,
+    bytes: &[u8],
+    issuers: &[Name],
+    there: Option<&Crl>,
+    at: Time,
+) -> Result<(Vec<u8>, Crl), String> {
     let crl = Crl::read(bytes).map_err(|error| error.to_string())?;
     let [crl] = <[Crl; 1]>::try_from(crl).map_err(|_| "several CRLs where one is named".to_owned())?;
+    if !issuers.contains(crl.issuer()) {
+        return Err(format!("it is a CRL of {}, of whom none is expected here", crl.issuer()));
+    }
     let algorithm = SignatureAlgorithm::from_der(crl.signature_algorithm());
     let signed = |record: &Record| {
         record.certificate.subject() == crl.issuer()

@@ -35,8 +35,8 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A folder stands in the way that was not made by an export.
-    #[error("{} exists and is not an export of this program", path.display())]
+    /// A folder stands in the way that this program did not make, or that holds other things too.
+    #[error("{} exists and holds what this program did not write there", path.display())]
     NotOurs {
         /// The folder.
         path: PathBuf,
@@ -96,13 +96,17 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     sync_folder(folder)
 }
 
-/// Writes a folder of files beside its place and renames it there. A folder in the place is replaced if `marker` is
-/// in it, as in every folder this made; any other that is not empty is left alone.
+/// Writes a folder of files beside its place and renames it there. A folder in the place is replaced, with all that is
+/// in it, if `is_ours` says that this made it; any other that is not empty is left alone.
 ///
 /// # Errors
 ///
 /// [`Error::NotOurs`], or what the system says; the place is as it was before then.
-pub fn write_folder(path: &Path, marker: &str, files: &[(String, Vec<u8>)]) -> Result<(), Error> {
+pub fn write_folder(
+    path: &Path,
+    is_ours: impl FnOnce(&Path) -> bool,
+    files: &[(String, Vec<u8>)],
+) -> Result<(), Error> {
     let folder = parent(path);
     fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let occupied = match fs::read_dir(path) {
@@ -110,7 +114,7 @@ pub fn write_folder(path: &Path, marker: &str, files: &[(String, Vec<u8>)]) -> R
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(source) => return Err(Error::io("read", path, source)),
     };
-    if occupied && !path.join(marker).is_file() {
+    if occupied && !is_ours(path) {
         return Err(Error::NotOurs { path: path.into() });
     }
     let staged = tempfile::Builder::new()
@@ -215,13 +219,14 @@ mod tests {
     fn a_folder_that_is_not_ours_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let place = folder.path().join("out");
+        let ours = |place: &Path| place.join("marker").is_file();
         let files = [("marker".to_owned(), b"1".to_vec()), ("sub/file".to_owned(), b"2".to_vec())];
-        write_folder(&place, "marker", &files).expect("a new place");
-        write_folder(&place, "marker", &files[..1]).expect("replaced");
+        write_folder(&place, ours, &files).expect("a new place");
+        write_folder(&place, ours, &files[..1]).expect("replaced");
         assert!(!place.join("sub").exists(), "nothing of the old one is left");
         fs::remove_file(place.join("marker")).expect("removable");
         fs::write(place.join("thesis"), b"years").expect("writable");
-        assert!(matches!(write_folder(&place, "marker", &files), Err(Error::NotOurs { .. })));
+        assert!(matches!(write_folder(&place, ours, &files), Err(Error::NotOurs { .. })));
         assert_eq!(fs::read(place.join("thesis")).expect("untouched"), b"years");
         assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "nothing staged is left");
     }

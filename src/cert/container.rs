@@ -101,7 +101,7 @@ fn with_quirk(mut found: Vec<Found>, quirk: Quirk) -> Vec<Found> {
     found
 }
 
-/// Text with a byte order mark as plain bytes; `None` if it is not ASCII then, as PEM and base64 are.
+/// Text with a byte order mark as plain bytes; `None` for UTF-16 that is not ASCII, as PEM and base64 are.
 fn plain_text(bytes: &[u8]) -> Option<Vec<u8>> {
     let unit = |read: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(move |pair| read([pair[0], pair[1]]));

@@ -27,8 +27,8 @@ pub struct DemoArgs {
 /// The host that the manufacturer publishes on.
 const HOST: &str = "pki.demo-tpm.example";
 
-/// Marks a folder as made by this command.
-const MARKER: &str = "README.txt";
+/// Marks a folder as made by this command; nobody else's folder has a file of this name.
+const MARKER: &str = ".ekstore-demo";
 
 const README: &str = "\
 This folder was made by `ekstore demo`. The manufacturer in it exists nowhere else.
@@ -69,7 +69,8 @@ impl DemoArgs {
     pub fn run(&self, ui: &Ui) -> Result<Outcome, Error> {
         let made = Manufacturer::make()
             .map_err(|error| Error::new(Kind::Unknown, format!("cannot make certificates: {error}")))?;
-        let mut files = vec![(MARKER.to_owned(), README.as_bytes().to_vec())];
+        let mut files =
+            vec![(MARKER.to_owned(), Vec::new()), ("README.txt".to_owned(), README.as_bytes().to_vec())];
         files.push(("catalogue/demo.toml".to_owned(), made.catalogue()?.into_bytes()));
         files.extend(made.eks.iter().map(|(name, der)| (format!("ek/{name}"), der.clone())));
         files.push(("new-ca.cer".to_owned(), made.newcomer.clone()));
@@ -89,7 +90,7 @@ impl DemoArgs {
         )
         .map_err(|error| Error::new(Kind::Unknown, format!("cannot serve on loopback: {error}")))?;
         files.push(("tls-root.pem".to_owned(), server.root_pem().as_bytes().to_vec()));
-        file::write_folder(&self.dir, MARKER, &files)?;
+        file::write_folder(&self.dir, |folder| folder.join(MARKER).is_file(), &files)?;
 
         let steps = Steps { dir: &self.dir, ui };
         steps.go(&made, &published, &server)?;

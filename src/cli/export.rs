@@ -1,6 +1,6 @@
 //! `export`: hand the stores to a CA or to another program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -113,7 +113,7 @@ impl ExportArgs {
             }
         };
         match &self.form {
-            Form::Adcs(_) => file::write_folder(&args.out, adcs::MANIFEST, &package.files)?,
+            Form::Adcs(_) => file::write_folder(&args.out, is_export, &package.files)?,
             Form::Pem(_) => {
                 for (_, bytes) in &package.files {
                     file::write_whole(&args.out, bytes)?;
@@ -163,6 +163,23 @@ impl ExportArgs {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// The most that is read of a manifest: 64 MiB, thirty times that of all certificates known.
+const MANIFEST_CAP: u64 = 64 << 20;
+
+/// Whether a folder is an earlier export and nothing else: every file in it is in its manifest. A folder that only
+/// happens to have a `manifest.json` must not be replaced.
+fn is_export(folder: &Path) -> bool {
+    let listed = file::read(&folder.join(adcs::MANIFEST), MANIFEST_CAP).ok();
+    let (Some(listed), Ok(files)) = (listed.and_then(|bytes| adcs::files_of(&bytes)), file::list(folder))
+    else {
+        return false;
+    };
+    files.iter().all(|file| {
+        let name = file.strip_prefix(folder).unwrap_or(file).to_string_lossy().replace('\\', "/");
+        listed.contains(&name)
+    })
 }
 
 /// An export is an event, though it is not part of itself.

@@ -45,7 +45,9 @@ impl Local {
     /// Reads and checks the whole log, against the index where that can be had.
     fn checked(&self, found: &Found) -> Result<(Log, Stores), Error> {
         let summary = found.summary();
-        let log = self.journal.read(summary.map_or(0, |summary| summary.length))?;
+        // A log shorter than what was acknowledged lost events: where it was cut, inside a line or not, is no damage.
+        let acknowledged = summary.map_or(0, |summary| summary.length);
+        let log = self.journal.read(if self.journal.length() < acknowledged { 0 } else { acknowledged })?;
         if let Some(summary) = summary {
             let known = summary.events == 0
                 || usize::try_from(summary.events - 1)
@@ -158,20 +160,25 @@ impl Database for Local {
     }
 
     fn accept_truncation(&self, author: &Author, reason: &str) -> Result<Receipt, Error> {
-        let found = self.index.read();
-        match self.checked(&found) {
-            Err(Error::LostEvents { expected_events, expected_head, .. }) => {
-                {
-                    let _lock = self.journal.lock(self.lock_timeout, author)?;
-                    self.index.delete();
-                }
-                self.append(author, &mut |_| {
-                    let reason = reason.to_owned();
-                    vec![Event::TruncationAccepted { expected_events, expected_head, reason }]
-                })
-            }
-            Err(error) => Err(error),
-            Ok(_) => Err(Error::NothingLost { path: self.journal.path() }),
+        let lock = self.journal.lock(self.lock_timeout, author)?;
+        let (expected_events, expected_head) = match self.checked(&self.index.read()) {
+            Err(Error::LostEvents { expected_events, expected_head, .. }) => (expected_events, expected_head),
+            Err(error) => return Err(error),
+            Ok(_) => return Err(Error::NothingLost { path: self.journal.path() }),
+        };
+        let log = self.journal.read(0)?;
+        let mut stores = self.fold(&log, &Found::Nothing)?;
+        let notices = self.journal.cut_torn(&log)?.into_iter().collect();
+        let reason = reason.to_owned();
+        let event = Event::TruncationAccepted { expected_events, expected_head, reason };
+        // The index, which alone knows of the loss, goes only when the log says so.
+        let written = self.journal.append(&log, author, vec![event])?;
+        self.index.delete();
+        stores.extend(&written).map_err(|damage| Error::Damaged { path: self.journal.path(), damage })?;
+        if let Some(last) = written.last() {
+            self.index.write(&stores, last.end, last.start, None);
         }
+        drop(lock);
+        Ok(Receipt { stores, appended: written.len(), notices })
     }
 }

@@ -1,8 +1,8 @@
 //! The folder that the administrator of an AD CS issuing CA imports (T28 to T30).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::export::{ExportError, Options, Package};
 use crate::fingerprint::{Digest, Fingerprint, Thumbprint};
@@ -12,7 +12,7 @@ use crate::store::{StoreName, Stores};
 use crate::time::Time;
 use crate::vendor::VendorId;
 
-/// The name of the manifest; a folder that has it was made by an export.
+/// The name of the manifest.
 pub const MANIFEST: &str = "manifest.json";
 
 /// The version of the manifest's form.
@@ -107,6 +107,22 @@ pub fn package(stores: &Stores, options: &Options) -> Result<Package, ExportErro
     let digest = Digest::of(&bytes);
     files.insert(MANIFEST.to_owned(), bytes);
     Ok(Package { files: files.into_iter().collect(), manifest: digest, count, left_out: Vec::new() })
+}
+
+/// The files of an export by its manifest, the manifest included; `None` if it is not a manifest of ours.
+pub fn files_of(manifest: &[u8]) -> Option<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Written {
+        program: String,
+        files: Vec<Listed>,
+    }
+    #[derive(Deserialize)]
+    struct Listed {
+        path: String,
+    }
+    let written: Written = serde_json::from_slice(manifest).ok()?;
+    let listed = written.files.into_iter().map(|file| file.path);
+    written.program.starts_with("ekstore ").then(|| listed.chain([MANIFEST.to_owned()]).collect())
 }
 
 fn certificate_entry<'a>(

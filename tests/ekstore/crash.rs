@@ -138,6 +138,14 @@ fn t3_a_log_that_lost_events_is_refused_until_that_is_accepted() {
     place.say("list").expect(0);
     // Nothing is lost now, so there is nothing to accept.
     place.run(["--accept-truncated-log", "x", "list"]).expect(3);
+    // Cut inside a line.
+    place.run(["reject", &certificate, "--reason", "a line to be cut"]).expect(0);
+    let whole = std::fs::read(place.log()).expect("a log");
+    std::fs::write(place.log(), &whole[..whole.len() - 40]).expect("writable");
+    assert!(place.say("list").expect(3).stderr.contains("lost events"));
+    place.run(["--accept-truncated-log", "cut by a full disk", "list"]).expect(0);
+    place.say("log verify").expect(0);
+    assert!(place.store().join("log.torn").is_file(), "what was left of the line is kept");
     // The log gone altogether, the index not.
     std::fs::remove_file(place.log()).expect("removable");
     place.say("list").expect(3);

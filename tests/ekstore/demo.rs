@@ -26,4 +26,10 @@ fn the_demo_goes_the_whole_way_and_leaves_a_folder_to_explore() {
     // Once more over the same folder.
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ekstore"));
     Run::from(command.arg("demo").current_dir(place.path("")).output().expect("starts")).expect(0);
+    // A folder of someone else's stays.
+    let mine = place.write("mine/README.txt", b"years of work");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ekstore"));
+    let run = Run::from(command.args(["demo", "--dir"]).arg(place.path("mine")).output().expect("starts"));
+    assert!(run.expect(3).stderr.contains("did not write there"));
+    assert_eq!(std::fs::read(mine).expect("still there"), b"years of work");
 }

@@ -171,7 +171,19 @@ fn an_export_leaves_a_folder_that_is_not_its_own_alone() {
     let Some(place) = Place::synced() else { return };
     place.write("mine/thesis.txt", b"years");
     let out = place.path("mine");
+    let refused = |out: &Path| {
+        let run =
+            place.run(["export".as_ref(), "adcs".as_ref(), "--out".as_ref(), out.as_os_str()]).expect(3);
+        assert!(run.stderr.contains("holds what this program did not write there"), "{}", run.stderr);
+    };
+    // A manifest of someone else's, and an export that someone put a file of their own into.
+    place.write("web/manifest.json", b"{\"name\":\"a web page\",\"files\":[],\"program\":\"other\"}");
+    refused(&place.path("web"));
+    let export = place.path("export");
+    place.run(["export".as_ref(), "adcs".as_ref(), "--out".as_ref(), export.as_os_str()]).expect(0);
+    place.write("export/EKCA/notes.txt", b"mine");
+    refused(&export);
     let run = place.run(["export".as_ref(), "adcs".as_ref(), "--out".as_ref(), out.as_os_str()]).expect(3);
-    assert!(run.stderr.contains("is not an export of this program"), "{}", run.stderr);
+    assert!(run.stderr.contains("holds what this program did not write there"), "{}", run.stderr);
     assert_eq!(contents(&out), BTreeMap::from([("thesis.txt".to_owned(), b"years".to_vec())]));
 }

@@ -430,6 +430,10 @@ fn sync_crls_keeps_the_last_good_one() {
     let run = sync().expect(0);
     assert!(run.stdout.contains("no CA in the stores signed this CRL"), "{}", run.stdout);
     assert_eq!(verify(&place, &file, &["--revocation", "require"]).0, 0);
+    // Nor does a sound one of another CA of the stores.
+    place.write("mirror/pki.made.example/root.crl", &ca.crl(&[]).expect("made"));
+    assert!(sync().expect(0).stdout.contains("of whom none is expected here"));
+    assert_eq!(verify(&place, &file, &["--revocation", "require"]).0, 0);
     // The CA revoked.
     place.write("mirror/pki.made.example/root.crl", &root.crl(&[2]).expect("made"));
     sync().expect(0);
