@@ -193,13 +193,21 @@ pub struct Fetcher {
 /// What is known about a host in this run.
 struct Host {
     places: Semaphore,
-    /// Sources in a row that could not connect.
-    unanswered: AtomicU32,
+    /// Sources in a row that could not connect, by http and by https: a host may serve only one of them.
+    unanswered: [AtomicU32; 2],
 }
 
 impl Host {
-    fn is_down(&self) -> bool {
-        self.unanswered.load(Ordering::Relaxed) >= GIVE_UP_ON_HOST
+    fn new(places: usize) -> Self {
+        Self { places: Semaphore::new(places), unanswered: [AtomicU32::new(0), AtomicU32::new(0)] }
+    }
+
+    fn unanswered(&self, url: &Url) -> &AtomicU32 {
+        &self.unanswered[usize::from(url.scheme() == "https")]
+    }
+
+    fn is_down(&self, url: &Url) -> bool {
+        self.unanswered(url).load(Ordering::Relaxed) >= GIVE_UP_ON_HOST
     }
 }
 
@@ -214,10 +222,7 @@ impl Fetcher {
         limits: Limits,
         hosts: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let host = |name: &str| {
-            let places = Semaphore::new(limits.per_host);
-            (name.to_owned(), Host { places, unanswered: AtomicU32::new(0) })
-        };
+        let host = |name: &str| (name.to_owned(), Host::new(limits.per_host));
         let hosts = hosts.into_iter().map(host).collect();
         Self { transport, limits, total: Semaphore::new(limits.total), hosts }
     }
@@ -233,10 +238,10 @@ impl Fetcher {
         if let Some(host) = host {
             match &result {
                 Err(Error::Connect(_) | Error::Timeout) => {
-                    host.unanswered.fetch_add(1, Ordering::Relaxed);
+                    host.unanswered(&request.url).fetch_add(1, Ordering::Relaxed);
                 }
                 Err(Error::HostDown) => {}
-                _ => host.unanswered.store(0, Ordering::Relaxed),
+                _ => host.unanswered(&request.url).store(0, Ordering::Relaxed),
             }
         }
         result
@@ -251,7 +256,7 @@ impl Fetcher {
         let mut tried = 0;
         loop {
             tried += 1;
-            if host.is_some_and(Host::is_down) {
+            if host.is_some_and(|host| host.is_down(&request.url)) {
                 return Err(Error::HostDown);
             }
             let (error, asked) = match self.follow(request, hosts).await {
@@ -313,7 +318,7 @@ impl Fetcher {
             None => None,
         };
         // Others may have found out while this one waited.
-        if host.is_some_and(Host::is_down) {
+        if host.is_some_and(|host| host.is_down(&request.url)) {
             return Err(Error::HostDown);
         }
         let _total = self.total.acquire().await.expect("semaphores here are never closed");

@@ -144,7 +144,7 @@ fn from_pem(bytes: &[u8]) -> Result<Vec<Found>, ContainerError> {
     for (index, block) in blocks.certificates.iter().enumerate() {
         let at = |source| ContainerError::Block { number: index + 1, source };
         let mut inside = concatenated(block, &around).map_err(at)?;
-        if blocks.trusted_form {
+        if blocks.trusted_form.get(index) == Some(&true) {
             for found in &mut inside {
                 // The trust settings that follow are what the form is for, not padding.
                 found.around.retain(|quirk| *quirk != Quirk::TrailingBytes);

@@ -8,8 +8,8 @@ use rustls_pemfile::Item;
 pub struct Blocks {
     /// The octets of each certificate block. TRUSTED blocks carry OpenSSL's settings after the certificate.
     pub certificates: Vec<Vec<u8>>,
-    /// Whether a block was OpenSSL's TRUSTED CERTIFICATE.
-    pub trusted_form: bool,
+    /// For each of them, whether the block was OpenSSL's TRUSTED CERTIFICATE.
+    pub trusted_form: Vec<bool>,
     /// Whether a line is longer than the 64 characters (76 in older tools) of RFC 7468 §2.
     pub long_line: bool,
     /// Labels of blocks that are no certificates and were passed over.
@@ -101,19 +101,23 @@ fn is_base64(line: &[u8]) -> bool {
     line.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\r'))
 }
 
-/// Gives `TRUSTED CERTIFICATE` and `X509 CERTIFICATE` blocks, both OpenSSL's, the ordinary label.
-fn with_plain_labels(bytes: &[u8]) -> (Vec<u8>, bool) {
+/// Gives `TRUSTED CERTIFICATE` and `X509 CERTIFICATE` blocks, both OpenSSL's, the ordinary label. Tells for each
+/// certificate block in order whether it was a TRUSTED one.
+fn with_plain_labels(bytes: &[u8]) -> (Vec<u8>, Vec<bool>) {
     let mut out = Vec::with_capacity(bytes.len());
-    let mut trusted = false;
+    let mut trusted = Vec::new();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let boundary = [&b"-----BEGIN "[..], b"-----END "].into_iter().find_map(|start| {
             let label = line.strip_prefix(start)?;
-            let label = label.strip_prefix(b"TRUSTED ").or_else(|| label.strip_prefix(b"X509 "))?;
-            label.starts_with(b"CERTIFICATE-----").then_some((start, label))
+            let openssl = label.strip_prefix(b"TRUSTED ");
+            let plain = openssl.or_else(|| label.strip_prefix(b"X509 ")).unwrap_or(label);
+            plain.starts_with(b"CERTIFICATE-----").then_some((start, plain, openssl.is_some()))
         });
         match boundary {
-            Some((start, label)) => {
-                trusted |= line.windows(8).any(|window| window == b"TRUSTED ");
+            Some((start, label, is_trusted)) => {
+                if start == b"-----BEGIN " {
+                    trusted.push(is_trusted);
+                }
                 out.extend_from_slice(start);
                 out.extend_from_slice(label);
             }
@@ -155,9 +159,13 @@ mod tests {
                 "{text}"
             );
         }
-        assert!(read(trusted.as_bytes()).is_ok_and(|blocks| blocks.trusted_form));
+        assert!(read(trusted.as_bytes()).is_ok_and(|blocks| blocks.trusted_form == [true]));
+        let mixed = format!("{plain}{trusted}{plain}");
+        assert!(read(mixed.as_bytes()).is_ok_and(|blocks| blocks.trusted_form == [false, true, false]));
         assert!(read(one_line.as_bytes()).is_ok_and(|blocks| blocks.long_line));
-        assert!(read(plain.as_bytes()).is_ok_and(|blocks| !blocks.long_line && !blocks.trusted_form));
+        assert!(
+            read(plain.as_bytes()).is_ok_and(|blocks| !blocks.long_line && blocks.trusted_form == [false])
+        );
     }
 
     #[test]
