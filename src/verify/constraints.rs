@@ -21,6 +21,9 @@ pub enum ConstraintError {
     /// A constraint is of a form that cannot be checked, and the certificate has a name of that form.
     #[error("a constraint on names of form [{0}] cannot be checked")]
     Unsupported(u32),
+    /// A URI has no host name, which is what constraints on URIs are about.
+    #[error("{0} has no host name to hold against a constraint")]
+    NoHost(String),
     /// There are more names and constraints than any real path has.
     #[error("more than {MAX_COMPARISONS} comparisons of names and constraints")]
     TooMany,
@@ -166,9 +169,13 @@ fn matches(name: &GeneralName<'_>, subtree: &Subtree) -> Result<bool, Constraint
             }
         }
         (GeneralName::Uri(uri), Subtree::Uri(base)) => {
-            // Only the host counts; a URI without one, or with an address, is in no subtree.
-            let host = url::Url::parse(uri).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-            matches!(host, Some(url::Host::Domain(host)) if is_host_or_domain(&host.to_ascii_lowercase(), base))
+            // Only the host counts; a URI without one, or with an address, is refused (RFC 5280 §4.2.1.10).
+            let url = url::Url::parse(uri).ok();
+            let host = url.as_ref().and_then(url::Url::host);
+            let Some(url::Host::Domain(host)) = host else {
+                return Err(ConstraintError::NoHost((*uri).to_owned()));
+            };
+            is_host_or_domain(&host.to_ascii_lowercase(), base)
         }
         (GeneralName::Ip(address), Subtree::Ip(base)) => {
             let (network, mask) = base.split_at(base.len() / 2);
@@ -190,4 +197,25 @@ fn is_host_within(host: &str, base: &str) -> bool {
 /// rfc822Name and URI: exactly that host, or with a leading dot the hosts below it.
 fn is_host_or_domain(host: &str, base: &str) -> bool {
     if base.starts_with('.') { host.ends_with(base) && host.len() > base.len() } else { host == base }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_without_a_host_name_is_refused_where_uris_are_constrained() {
+        let excluded = ConstraintState {
+            permitted: Vec::new(),
+            excluded: vec![Subtree::Uri(".bad.example".to_owned())],
+        };
+        let check = |uri| excluded.check_name(&GeneralName::Uri(uri));
+        assert_eq!(check("https://good.example/"), Ok(()));
+        assert!(matches!(check("https://HOST.bad.example/"), Err(ConstraintError::Excluded(_))));
+        for uri in ["urn:tcg:ek", "https://192.0.2.1/", "https://[2001:db8::1]/", "no uri"] {
+            assert!(matches!(check(uri), Err(ConstraintError::NoHost(_))), "{uri}");
+        }
+        // Names of other forms are not touched.
+        assert_eq!(excluded.check_name(&GeneralName::Dns("host.bad.example")), Ok(()));
+    }
 }

@@ -7,7 +7,7 @@ use crate::cert::Certificate;
 use crate::cert::extension::DistributionPoint;
 use crate::cert::general_name::GeneralName;
 use crate::cert::name::Name;
-use crate::crl::{Crl, IssuingPoint};
+use crate::crl::{Crl, IssuingPoint, Revocation};
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::time::Time;
 use crate::verify::algorithms::{self, SignatureAlgorithm};
@@ -31,7 +31,7 @@ pub enum Mode {
 pub enum Status {
     /// A current CRL for all reasons does not list it.
     Good,
-    /// A current CRL lists it.
+    /// A current CRL lists it; or an older one does, not as on hold, and no current one tells otherwise.
     Revoked {
         /// When.
         date: Time,
@@ -54,6 +54,13 @@ pub struct CrlSet {
     /// Which CRL was signed by which certificate's key: a CRL is long, and a fleet asks for the same one each time.
     signed: Mutex<HashMap<(Digest, Fingerprint), bool>>,
 }
+
+/// How many signatures are remembered. Signers come from the stores, a few for each CRL, or with the leaf: a fleet of leaves
+/// that each bring others must not fill the memory.
+const MAX_REMEMBERED: usize = 1 << 16;
+
+/// certificateHold, the one reason that can be lifted (RFC 5280 §5.3.1).
+const CERTIFICATE_HOLD: u8 = 6;
 
 /// All reasons: bits 1 to 8 (RFC 5280 §4.2.1.13).
 const ALL_REASONS: u16 = 0x7f80;
@@ -105,6 +112,8 @@ impl CrlSet {
         let mut covered = 0u16;
         let mut why = None;
         let mut any = false;
+        // What lists it in a CRL whose time is over: a key that was compromised then is so now.
+        let mut listed_before = None;
         for point in &points {
             for crl in self.issued_by(point.crl_issuer.as_ref().unwrap_or_else(|| certificate.issuer())) {
                 any = true;
@@ -112,7 +121,12 @@ impl CrlSet {
                     why = why.or(Some(reason));
                     continue;
                 }
+                let listed = crl.revocation(certificate.issuer(), certificate.serial());
                 if !crl.is_current(at) {
+                    let lasting = listed
+                        .filter(|listed| listed.reason != CERTIFICATE_HOLD && crl.this_update() <= at)
+                        .filter(|_| self.is_signed(crl, issuer, signers));
+                    listed_before = listed_before.or(lasting);
                     why = Some(format!("the CRL is of {} and not current at {at}", crl.this_update()));
                     continue;
                 }
@@ -120,8 +134,8 @@ impl CrlSet {
                     why = Some("the CRL's signature does not verify under a valid issuer".to_owned());
                     continue;
                 }
-                if let Some(revocation) = crl.revocation(certificate.issuer(), certificate.serial()) {
-                    return Status::Revoked { date: revocation.date, reason: reason(revocation.reason) };
+                if let Some(revocation) = listed {
+                    return revoked(revocation);
                 }
                 let of_crl = crl.issuing_point().and_then(|point| point.reasons).unwrap_or(ALL_REASONS);
                 covered |= of_crl & point.reasons.unwrap_or(ALL_REASONS);
@@ -129,6 +143,8 @@ impl CrlSet {
         }
         if covered & ALL_REASONS == ALL_REASONS {
             Status::Good
+        } else if let Some(revocation) = listed_before {
+            revoked(revocation)
         } else if !named && !any {
             Status::NoInformation
         } else {
@@ -163,7 +179,11 @@ impl CrlSet {
         let signed = algorithm.is_some_and(|algorithm| {
             algorithms::verify(algorithm, &signer.key(), crl.tbs(), crl.signature()).is_ok()
         });
-        known().insert(pair, signed);
+        let mut known = known();
+        if known.len() >= MAX_REMEMBERED {
+            known.clear();
+        }
+        known.insert(pair, signed);
         signed
     }
 }
@@ -201,6 +221,10 @@ fn names_match(issuing: &IssuingPoint, point: &DistributionPoint<'_>) -> bool {
     }
 }
 
+fn revoked(revocation: Revocation) -> Status {
+    Status::Revoked { date: revocation.date, reason: reason(revocation.reason) }
+}
+
 fn reason(code: u8) -> &'static str {
     match code {
         1 => "keyCompromise",
@@ -208,7 +232,7 @@ fn reason(code: u8) -> &'static str {
         3 => "affiliationChanged",
         4 => "superseded",
         5 => "cessationOfOperation",
-        6 => "certificateHold",
+        CERTIFICATE_HOLD => "certificateHold",
         8 => "removeFromCRL",
         9 => "privilegeWithdrawn",
         10 => "aACompromise",

@@ -45,8 +45,12 @@ fn trust(place: &Place, authorities: &[&Authority]) {
 }
 
 fn verify(place: &Place, file: &Path, options: &[&str]) -> (i32, Value) {
+    verify_at("2026-11-01", place, file, options)
+}
+
+fn verify_at(at: &str, place: &Place, file: &Path, options: &[&str]) -> (i32, Value) {
     let mut command = place.command();
-    command.args(["verify", "--format", "json", "--at", "2026-11-01"]).args(options).arg(file);
+    command.args(["verify", "--format", "json", "--at", at]).args(options).arg(file);
     let run: Run = command.output().expect("the program starts").into();
     (run.code, run.row())
 }
@@ -203,6 +207,15 @@ fn revocation_soft_and_required_and_revoked() {
     assert_eq!(verify(&place, &good, &["--revocation", "require", "--crl", crl]).0, 0);
     assert_eq!(reason(&place, &bad, &["--crl", crl]), "revoked");
     assert_eq!(verify(&place, &bad, &["--crl", crl, "--revocation", "off"]).0, 0);
+    // When the CRL's time is over (2049), it no longer tells who is good, but who was revoked still is.
+    let long = |serial| Ek { years: (2021, 2049), serial, ..ek(serial) };
+    let late = |serial| {
+        let file = place.write("long.der", &ca.ek(KeyKind::P256, &long(serial)).expect("made"));
+        verify_at("2049-06-01", &place, &file, &["--crl", crl])
+    };
+    assert_eq!(text(&late(4).1, "reason"), "revoked");
+    let (code, row) = late(6);
+    assert_eq!((code, &row["revocation"][0]["status"]), (0, &serde_json::json!("unknown")));
     // A CRL under the CA's name that the CA did not sign says nothing.
     let forged = forged.to_str().expect("UTF-8");
     assert_eq!(reason(&place, &good, &["--revocation", "require", "--crl", forged]), "revocation-unknown");
@@ -223,14 +236,7 @@ fn validity_is_judged_at_now_at_a_time_or_at_issuance() {
     let old = Ek { years: (2021, 2022), ..ek(3) };
     let file = place.write("old.der", &ca.ek(KeyKind::P256, &old).expect("made"));
     let at = |at: &str| {
-        let mut command = place.command();
-        let run: Run = command
-            .args(["verify", "--format", "json", "--at", at])
-            .arg(&file)
-            .output()
-            .expect("starts")
-            .into();
-        let row = run.row();
+        let (_, row) = verify_at(at, &place, &file, &[]);
         (text(&row, "reason").to_owned(), text(&row, "at").to_owned())
     };
     assert_eq!(at("2026-11-01").0, "expired");
