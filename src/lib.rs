@@ -6,7 +6,7 @@
 //! | layer | modules | may touch |
 //! |---|---|---|
 //! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`], [`crl`] | bytes |
-//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`export`] | bytes, a generation and a time |
+//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`cms`], [`package`], [`export`] | bytes, a generation and a time |
 //! | L2 edges | [`clock`], [`batch`], [`mod@file`], [`fetch`], [`aia`], [`db`], [`sync`], [`crls`], [`review`] | network, disk, clock |
 //! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
 
@@ -16,6 +16,7 @@ pub mod catalogue;
 pub mod cert;
 pub mod cli;
 pub mod clock;
+pub mod cms;
 pub mod crl;
 pub mod crls;
 pub mod db;
@@ -26,6 +27,7 @@ pub mod file;
 pub mod fingerprint;
 pub mod log;
 pub mod oid;
+pub mod package;
 pub mod review;
 pub mod store;
 pub mod sync;

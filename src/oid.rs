@@ -94,6 +94,27 @@ oids! {
     /// tcg-kp-AIKCertificate, the extended key usage of attestation identity key certificates.
     AIK_CERTIFICATE = "2.23.133.8.3";
 
+    /// id-signedData, RFC 5652 §5.1.
+    SIGNED_DATA = "1.2.840.113549.1.7.2";
+    /// id-contentType, RFC 5652 §11.1.
+    CONTENT_TYPE = "1.2.840.113549.1.9.3";
+    /// id-messageDigest, RFC 5652 §11.2.
+    MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
+    /// id-ct-TSTInfo, RFC 3161 §2.4.2.
+    TST_INFO = "1.2.840.113549.1.9.16.1.4";
+    /// id-aa-signingCertificate, RFC 5035 §5 (ESS, certificate hashed with SHA-1).
+    SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12";
+    /// id-aa-signingCertificateV2, RFC 5035 §3.
+    SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47";
+    /// SPC_INDIRECT_DATA_OBJID: what an Authenticode signature is over.
+    SPC_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4";
+    /// szOID_RFC3161_counterSign: an RFC 3161 time stamp of an Authenticode signature.
+    RFC3161_COUNTERSIGNATURE = "1.3.6.1.4.1.311.3.3.1";
+    /// id-kp-codeSigning, RFC 5280 §4.2.1.12.
+    CODE_SIGNING = "1.3.6.1.5.5.7.3.3";
+    /// id-kp-timeStamping, RFC 5280 §4.2.1.12.
+    TIME_STAMPING = "1.3.6.1.5.5.7.3.8";
+
     /// anyExtendedKeyUsage, RFC 5280 §4.2.1.12.
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
 
