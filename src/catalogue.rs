@@ -1,11 +1,14 @@
 //! The catalogue: each manufacturer's sources, their pins, and the evidence for each (`vendors/*.toml`).
 
 pub mod lint;
+pub mod signed_package;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+pub use crate::catalogue::signed_package::SignedPackage;
 
 use crate::cert::Certificate;
 use crate::cert::name;
@@ -52,6 +55,9 @@ pub struct Vendor {
     /// Where its certificates are published.
     #[serde(default, rename = "source", skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+    /// The signed packages that it publishes.
+    #[serde(default, rename = "signed-package", skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<SignedPackage>,
     /// Certificates known by fingerprint that no URL is known for. Statements about them hold; none of them is
     /// approved by being here.
     #[serde(default, rename = "certificate", skip_serializing_if = "Vec::is_empty")]
@@ -217,6 +223,11 @@ impl Catalogue {
     /// One manufacturer.
     pub fn vendor(&self, id: &VendorId) -> Option<&Vendor> {
         self.vendors.iter().find(|vendor| vendor.id == *id)
+    }
+
+    /// All signed packages, each with the manufacturer that publishes it.
+    pub fn packages(&self) -> impl Iterator<Item = (&Vendor, &SignedPackage)> {
+        self.vendors.iter().flat_map(|vendor| vendor.packages.iter().map(move |package| (vendor, package)))
     }
 
     /// What the catalogue says about the certificate with this fingerprint, current or earlier.

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod list;
 pub mod log;
 pub mod network;
+pub mod purpose;
 pub mod review;
 pub mod show;
 pub mod status;

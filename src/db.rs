@@ -98,8 +98,14 @@ pub struct Note {
     /// The certificate of the last sound answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
+    /// SHA-256 of the package of the last sound answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Digest>,
     /// When the source was last asked.
     pub checked: Option<Time>,
+    /// When it last gave a sound answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound: Option<Time>,
 }
 
 /// Why the log could not be read or written.

@@ -9,7 +9,10 @@ pub mod event;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::log::event::{Event, Origin, Seen, SourceName, Standing};
+pub use crate::log::event::{
+    Event, Origin, PackageRoot, Packaged, Require, Seen, SourceName, Standing, TakenPackage, Withdrawal,
+    Withdrawn,
+};
 
 use crate::fingerprint::{Digest, Fingerprint};
 use crate::time::Time;
@@ -215,11 +218,8 @@ fn begins_with_a_whole_line(rest: &[u8]) -> bool {
 }
 
 fn check_certificates(event: &Event) -> Result<(), Fault> {
-    let Event::Seen { certificates } = event else { return Ok(()) };
-    let wrong = certificates
-        .iter()
-        .find(|seen| seen.der.as_ref().is_some_and(|der| Fingerprint::of(der) != seen.fingerprint));
-    wrong.map_or(Ok(()), |seen| Err(Fault::Certificate(seen.fingerprint)))
+    let wrong = event.carried().into_iter().find(|(fingerprint, der)| Fingerprint::of(der) != *fingerprint);
+    wrong.map_or(Ok(()), |(fingerprint, _)| Err(Fault::Certificate(fingerprint)))
 }
 
 #[cfg(test)]

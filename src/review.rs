@@ -168,7 +168,10 @@ fn draft(
                 if matches!(state, State::Rejected | State::Distrusted) {
                     return Err(Error::Refused { fingerprint, state });
                 }
-                state == State::Approved && (decision == Decision::Approve || record.may_anchor())
+                // Approving what a package withdrew answers the question, so it is an event.
+                state == State::Approved
+                    && (decision == Decision::Approve || record.may_anchor())
+                    && record.open_withdrawal().is_none()
             }
             Decision::Reject => matches!(state, State::Rejected | State::Distrusted),
             Decision::DistrustKey => stores.is_key_distrusted(record.key_fingerprint()),

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cert::{Certificate, decode};
 use crate::fingerprint::{Digest, Fingerprint, KeyFingerprint};
-use crate::log::{self, Damage, Entry, Event, Fault, Line, Log, Origin, Seen, SourceName};
+use crate::log::{
+    self, Damage, Entry, Event, Fault, Line, Log, Origin, PackageRoot, Packaged, Require, Seen, SourceName,
+    TakenPackage, Withdrawal, Withdrawn,
+};
 use crate::store::placement::Links;
 use crate::store::record::{Decision, Record, Sighting, State, Verb};
 use crate::vendor::VendorId;
@@ -25,6 +28,8 @@ pub struct Stores {
     pub(crate) records: BTreeMap<Fingerprint, Record>,
     pub(crate) distrusted_keys: BTreeSet<KeyFingerprint>,
     pub(crate) sources: BTreeMap<String, SourceState>,
+    pub(crate) packages: BTreeMap<String, TakenPackage>,
+    pub(crate) require: Require,
     pub(crate) links: Links,
 }
 
@@ -85,6 +90,8 @@ impl Default for Stores {
             records: BTreeMap::new(),
             distrusted_keys: BTreeSet::new(),
             sources: BTreeMap::new(),
+            packages: BTreeMap::new(),
+            require: Require::default(),
             links: Links::default(),
         }
     }
@@ -141,6 +148,10 @@ impl Stores {
                     self.see(entry, seen)?;
                 }
             }
+            Event::PackageTaken { package, certificates, withdrawn } => {
+                self.take(entry, package, certificates, withdrawn)?;
+            }
+            Event::TrustPolicy { require } => self.require = *require,
             Event::Approved { certificates, anchor, reason } => {
                 let verb = if *anchor { Verb::ApproveAsAnchor } else { Verb::Approve };
                 self.decide(entry, certificates, verb, reason)?;
@@ -161,6 +172,9 @@ impl Stores {
             }
             Event::Drifted { source, actual, .. } => {
                 self.source_mut(source).drift.insert(*actual);
+            }
+            Event::PackageRefused { source, sha256, .. } => {
+                self.source_mut(source).drift.insert(*sha256);
             }
             Event::FetchFailed { source, failure, .. } => {
                 self.source_mut(source).failures.insert(failure.clone());
@@ -187,15 +201,65 @@ impl Stores {
             time: entry.time,
             actor: entry.actor.clone(),
         };
-        if let Some(record) = self.records.get_mut(&seen.fingerprint) {
+        self.note(seen.fingerprint, seen.der.as_deref(), sighting)
+    }
+
+    fn take(
+        &mut self,
+        entry: &Entry,
+        package: &TakenPackage,
+        certificates: &[Packaged],
+        withdrawn: &[Withdrawn],
+    ) -> Result<(), Fault> {
+        let root = if package.root_by_hand.is_none() { PackageRoot::Pinned } else { PackageRoot::ByHand };
+        for packaged in certificates {
+            let sighting = Sighting {
+                origin: Origin::Package {
+                    source: package.source.clone(),
+                    edition: package.edition,
+                    members: packaged.members.clone(),
+                    vendor_of: packaged.vendor.clone(),
+                    role: packaged.role,
+                    root,
+                    withdrawn: None,
+                },
+                quirks: packaged.quirks.clone(),
+                time: entry.time,
+                actor: entry.actor.clone(),
+            };
+            self.note(packaged.fingerprint, packaged.der.as_deref(), sighting)?;
+        }
+        for Withdrawn { fingerprint, reason } in withdrawn {
+            let record = self.records.get_mut(fingerprint).ok_or(Fault::UnknownCertificate(*fingerprint))?;
+            for sighting in &mut record.sightings {
+                if let Origin::Package { source, root: its, withdrawn, .. } = &mut sighting.origin
+                    && source.url == package.source.url
+                    && *its == root
+                {
+                    *withdrawn =
+                        Some(Withdrawal { edition: package.edition, reason: reason.clone(), event: entry.n });
+                }
+            }
+        }
+        self.packages.insert(package.line(), package.clone());
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        fingerprint: Fingerprint,
+        der: Option<&[u8]>,
+        sighting: Sighting,
+    ) -> Result<(), Fault> {
+        if let Some(record) = self.records.get_mut(&fingerprint) {
             // A source speaks once about a certificate: what it says last is what counts.
             record.sightings.retain(|earlier| !earlier.same_place(&sighting));
             record.sightings.push(sighting);
             return Ok(());
         }
-        let der = seen.der.as_ref().ok_or(Fault::UnknownCertificate(seen.fingerprint))?;
+        let der = der.ok_or(Fault::UnknownCertificate(fingerprint))?;
         let certificate = decode::certificate(der).map_err(|error| Fault::Unreadable(error.to_string()))?;
-        self.records.insert(seen.fingerprint, Record::new(certificate, sighting));
+        self.records.insert(fingerprint, Record::new(certificate, sighting));
         Ok(())
     }
 
@@ -266,7 +330,7 @@ impl Stores {
         if self.distrusted_keys.contains(&record.key_fingerprint()) {
             State::Distrusted
         } else {
-            record.own_state()
+            record.own_state(self.require)
         }
     }
 
@@ -296,6 +360,21 @@ impl Stores {
     /// The sources that drifted or failed and were not sound since, by URL.
     pub fn unsound_sources(&self) -> impl Iterator<Item = &SourceState> {
         self.sources.values().filter(|state| !state.is_sound())
+    }
+
+    /// The package that was last taken in a line of packages ([`TakenPackage::line`]).
+    pub fn package(&self, line: &str) -> Option<&TakenPackage> {
+        self.packages.get(line)
+    }
+
+    /// The packages that were taken last, one a line of packages.
+    pub fn packages(&self) -> impl Iterator<Item = &TakenPackage> {
+        self.packages.values()
+    }
+
+    /// What suffices for a certificate to be approved without a reviewer.
+    pub fn require(&self) -> Require {
+        self.require
     }
 
     /// What the log says about the last fetches of the source with this URL.

@@ -1,18 +1,22 @@
 //! `sync`: every source of the catalogue is fetched, held against its pin, and what is new goes into the log.
 
+pub mod package;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
 use serde::Serialize;
 
-use crate::catalogue::{Catalogue, Pin, Source};
+use crate::catalogue::{Catalogue, Pin, SignedPackage, Source};
 use crate::cert::Certificate;
 use crate::cert::container::{self, ContainerError, Found};
 use crate::db::{self, Author, Check, Database, Note};
 use crate::fetch::{self, Fetched, Fetcher, Limits, Request, Transport, Validators};
 use crate::fingerprint::{Digest, Fingerprint};
-use crate::log::{Event, Origin, Seen, SourceName, Standing};
+use crate::log::{Event, Origin, Require, Seen, SourceName, Standing};
+use crate::package::cabinet::CabinetError;
+use crate::package::{PACKAGE_CAP, SignatureError};
 use crate::store::record::State;
 use crate::store::{StoreName, Stores};
 use crate::vendor::VendorId;
@@ -82,7 +86,7 @@ pub struct SourceReport {
 }
 
 /// What a sync did.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Report {
     /// Each source, in the order of the catalogue.
     pub sources: Vec<SourceReport>,
@@ -90,10 +94,41 @@ pub struct Report {
     pub stores: Stores,
     /// How many events it appended.
     pub appended: usize,
+    /// Each signed package, in the order of the catalogue.
+    pub packages: Vec<PackageReport>,
     /// Certificates that this sync put into a store, took out, or moved.
     pub moves: Vec<Move>,
     /// What happened beside it that a person should know.
     pub notices: Vec<String>,
+}
+
+/// One signed package of the catalogue and what became of it.
+#[derive(Debug)]
+pub struct PackageReport {
+    /// The source.
+    pub source: SourceName,
+    /// What became of it.
+    pub outcome: PackageOutcome,
+}
+
+/// What became of a signed package.
+#[derive(Debug)]
+pub enum PackageOutcome {
+    /// It was taken, now or before.
+    Taken(Box<package::Taken>),
+    /// The server says that it is the one that was taken last.
+    Unchanged,
+    /// It cannot be believed, and nothing in it was taken.
+    Refused(package::Refusal),
+    /// It could not be fetched, or there is no root at hand to check it with (T11).
+    Failed {
+        /// The kind, a stable code.
+        failure: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The mirror does not have it (T11).
+    Absent,
 }
 
 /// A certificate whose place changed.
@@ -146,11 +181,20 @@ pub async fn run(
             })
         })
         .collect();
+    let packages: Vec<(SourceName, &SignedPackage)> = catalogue
+        .packages()
+        .filter(|(vendor, _)| vendors.is_empty() || vendors.contains(&vendor.id))
+        .map(|(vendor, package)| {
+            let (name, url) = (package.name.clone(), package.url.clone());
+            (SourceName { vendor: vendor.id.clone(), name, url }, package)
+        })
+        .collect();
     let before = database.load(Check::Quick)?;
     let notes = database.notes();
     let hosts = sources.iter().flat_map(|(_, _, hosts)| hosts.iter().map(String::as_str));
-    let fetcher = Fetcher::new(transport, limits, hosts);
-    progress.start(sources.len());
+    let package_hosts = packages.iter().flat_map(|(_, package)| package.hosts.iter().map(String::as_str));
+    let fetcher = Fetcher::new(transport, limits, hosts.chain(package_hosts));
+    progress.start(sources.len() + packages.len());
     let requests = sources.iter().map(|(name, source, hosts)| {
         let request = Request {
             url: source.url.clone(),
@@ -164,8 +208,20 @@ pub async fn run(
             fetched
         }
     });
+    let package_requests = packages.iter().map(|(name, package)| {
+        let (fetcher, validators) =
+            (&fetcher, package_validators(&before, name, notes.get(name.url.as_str())));
+        async move {
+            let fetched = fetch_package(fetcher, package, validators).await;
+            progress.done(name);
+            fetched
+        }
+    });
     // The fetcher's own limits hold; this only keeps the order.
-    let fetched: Vec<_> = futures::stream::iter(requests).buffered(limits.total.max(1) * 4).collect().await;
+    let requests = futures::stream::iter(requests).buffered(limits.total.max(1) * 4).collect();
+    let package_requests = futures::future::join_all(package_requests);
+    let (fetched, fetched_packages): (Vec<_>, Vec<_>) =
+        futures::future::join(requests, package_requests).await;
 
     let answers: Vec<Answer> = sources
         .iter()
@@ -181,15 +237,140 @@ pub async fn run(
         }
         draft.into_events()
     })?;
-    keep_notes(database, author, notes, &sources, &fetched, &report);
-    let moves = moves(&before, &receipt.stores);
-    Ok(Report {
+    let mut whole = Report {
         sources: report,
+        packages: Vec::new(),
+        moves: Vec::new(),
         stores: receipt.stores,
         appended: receipt.appended,
-        moves,
         notices: receipt.notices,
-    })
+    };
+    for ((name, entry), fetched) in packages.iter().zip(&fetched_packages) {
+        let outcome = whole.take_package(catalogue, name, entry, fetched, database, author)?;
+        whole.packages.push(PackageReport { source: name.clone(), outcome });
+    }
+    keep_notes(database, author, notes, &sources, &fetched, &whole, &fetched_packages);
+    whole.moves = moves(&before, &whole.stores);
+    Ok(whole)
+}
+
+/// Fetches a package from its link; a mirror may have it where the link led.
+async fn fetch_package(
+    fetcher: &Fetcher,
+    package: &SignedPackage,
+    validators: Validators,
+) -> Result<Fetched, fetch::Error> {
+    let request =
+        |url: &url::Url| Request { url: url.clone(), cap: PACKAGE_CAP, validators: validators.clone() };
+    let fetched = fetcher.get(&request(&package.url), &package.hosts).await;
+    match (&fetched, &package.led_to) {
+        (Err(fetch::Error::Absent), Some(led_to)) => fetcher.get(&request(led_to), &package.hosts).await,
+        _ => fetched,
+    }
+}
+
+/// What to ask for a package again with: only if it is the one that the log took last.
+fn package_validators(stores: &Stores, name: &SourceName, note: Option<&Note>) -> Validators {
+    let taken = stores.package(name.url.as_str()).map(|package| package.sha256);
+    match note.filter(|note| note.package.is_some() && note.package == taken) {
+        Some(note) => Validators { etag: note.etag.clone(), last_modified: note.last_modified.clone() },
+        None => Validators::default(),
+    }
+}
+
+/// The certificates that packages are believed by: those of the log that match a pin as `package-signer` and that no
+/// reviewer decided against.
+pub fn package_roots(stores: &Stores, entry: &SignedPackage) -> Vec<Certificate> {
+    let roots = entry.roots.iter().filter_map(|root| stores.record(*root));
+    let believed =
+        roots.filter(|record| record.is_package_signer() && matches!(stores.state(record), State::Approved));
+    believed.map(|record| record.certificate.clone()).collect()
+}
+
+impl Report {
+    /// Takes one package that was fetched, and records what became of it.
+    fn take_package(
+        &mut self,
+        catalogue: &Catalogue,
+        name: &SourceName,
+        entry: &SignedPackage,
+        fetched: &Result<Fetched, fetch::Error>,
+        database: &dyn Database,
+        author: &Author,
+    ) -> Result<PackageOutcome, db::Error> {
+        let failed =
+            |failure: &str, detail: String| PackageOutcome::Failed { failure: failure.to_owned(), detail };
+        let outcome = match fetched {
+            Err(fetch::Error::Absent) => PackageOutcome::Absent,
+            Err(error) => failed(error.code(), error.to_string()),
+            Ok(Fetched::NotModified) => PackageOutcome::Unchanged,
+            Ok(Fetched::Body { bytes, transport, .. }) => {
+                let offered = package::Offered { entry, source: name, bytes, transport };
+                let roots = package_roots(&self.stores, entry);
+                let none = package::Allowances::default();
+                match package::take(catalogue, &offered, &roots, &none, database, author) {
+                    Ok(taken) => {
+                        self.stores = taken.stores.clone();
+                        self.appended += taken.appended;
+                        self.notices.extend(taken.notices.iter().cloned());
+                        PackageOutcome::Taken(Box::new(taken))
+                    }
+                    Err(package::Refusal::Database(error)) => return Err(error),
+                    Err(error @ package::Refusal::NoRoot(_)) => failed(error.code(), error.to_string()),
+                    // A bot wall says nothing about the package (T11).
+                    Err(package::Refusal::Signature(SignatureError::Cabinet(CabinetError::NotACabinet))) => {
+                        failed("not-a-package", "what was served is no cabinet".to_owned())
+                    }
+                    Err(error) => PackageOutcome::Refused(error),
+                }
+            }
+        };
+        let digest = match fetched {
+            Ok(Fetched::Body { digest, .. }) => *digest,
+            _ => Digest::of(b""),
+        };
+        let receipt = database.append(author, &mut |stores| {
+            let state = stores.source(name.url.as_str());
+            let source = name.clone();
+            match &outcome {
+                PackageOutcome::Refused(refusal) => {
+                    let known = state.is_some_and(|state| state.drift.contains(&digest));
+                    let (refusal, detail) = (refusal.code().to_owned(), refusal.to_string());
+                    let event = Event::PackageRefused { source, sha256: digest, refusal, detail };
+                    if known { Vec::new() } else { vec![event] }
+                }
+                PackageOutcome::Failed { failure, detail } => {
+                    let known = state.is_some_and(|state| state.failures.contains(failure));
+                    let (failure, detail) = (failure.clone(), detail.clone());
+                    if known { Vec::new() } else { vec![Event::FetchFailed { source, failure, detail }] }
+                }
+                PackageOutcome::Taken(_) | PackageOutcome::Unchanged => {
+                    let unsound = state.is_some_and(|state| !state.is_sound());
+                    if unsound { vec![Event::Recovered { source }] } else { Vec::new() }
+                }
+                PackageOutcome::Absent => Vec::new(),
+            }
+        })?;
+        self.stores = receipt.stores;
+        self.appended += receipt.appended;
+        Ok(outcome)
+    }
+}
+
+/// Records what suffices for approval, if it is another than the log has. Returns the receipt if it was.
+///
+/// # Errors
+///
+/// [`db::Error`] if the store cannot be read or written.
+pub fn set_policy(
+    database: &dyn Database,
+    author: &Author,
+    require: Require,
+) -> Result<Option<db::Receipt>, db::Error> {
+    let receipt = database.append(author, &mut |stores| {
+        if stores.require() == require { Vec::new() } else { vec![Event::TrustPolicy { require }] }
+    })?;
+    Ok((receipt.appended > 0).then_some(receipt))
 }
 
 /// What to ask again with: only if the certificate of the last sound answer is still known and still allowed.
@@ -447,12 +628,16 @@ fn keep_notes(
     mut notes: BTreeMap<String, Note>,
     sources: &[(SourceName, &Source, &[String])],
     fetched: &[Result<Fetched, fetch::Error>],
-    report: &[SourceReport],
+    report: &Report,
+    fetched_packages: &[Result<Fetched, fetch::Error>],
 ) {
-    for (((name, _, _), fetched), report) in sources.iter().zip(fetched).zip(report) {
+    for (((name, _, _), fetched), report) in sources.iter().zip(fetched).zip(&report.sources) {
         let note = notes.entry(name.url.to_string()).or_default();
         if report.outcome != Outcome::Absent {
             note.checked = Some(author.time);
+        }
+        if matches!(report.outcome, Outcome::Pinned { .. } | Outcome::EarlierCertificate { .. }) {
+            note.sound = Some(author.time);
         }
         match (&report.outcome, fetched) {
             (
@@ -469,6 +654,22 @@ fn keep_notes(
                 note.last_modified = None;
                 note.fingerprint = None;
             }
+        }
+    }
+    for (package, fetched) in report.packages.iter().zip(fetched_packages) {
+        let note = notes.entry(package.source.url.to_string()).or_default();
+        if !matches!(package.outcome, PackageOutcome::Absent) {
+            note.checked = Some(author.time);
+        }
+        match (&package.outcome, fetched) {
+            (PackageOutcome::Taken(taken), Ok(Fetched::Body { validators, .. })) => {
+                note.etag.clone_from(&validators.etag);
+                note.last_modified.clone_from(&validators.last_modified);
+                note.package = Some(taken.package.sha256);
+                note.sound = Some(author.time);
+            }
+            (PackageOutcome::Unchanged, _) => note.sound = Some(author.time),
+            _ => note.package = None,
         }
     }
     notes.retain(|_, note| note.checked.is_some());

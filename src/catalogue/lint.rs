@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::catalogue::{Catalogue, Role, Vendor};
+use crate::catalogue::{Catalogue, Role, SignedPackage, Vendor};
 use crate::fingerprint::{Fingerprint, Thumbprint};
 use crate::vendor::VendorId;
 
@@ -126,6 +126,12 @@ pub fn check(catalogue: &Catalogue) -> Vec<Finding> {
                 }
             }
         }
+        for package in &vendor.packages {
+            packages(catalogue, package, &mut report);
+            if let Some(other) = urls.insert(package.url.to_string(), package.name.clone()) {
+                report(Some(&package.name), "url-duplicate", format!("{other:?} has the same URL"));
+            }
+        }
         for known in &vendor.certificates {
             if let Some(other) = pins.insert(known.sha256, known.name.clone()) {
                 report(Some(&known.name), "pin-duplicate", format!("{other:?} has the same fingerprint"));
@@ -133,6 +139,43 @@ pub fn check(catalogue: &Catalogue) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn packages(
+    catalogue: &Catalogue,
+    package: &SignedPackage,
+    report: &mut impl FnMut(Option<&str>, &'static str, String),
+) {
+    let name = Some(package.name.as_str());
+    if package.name.trim().is_empty() || package.evidence.trim().is_empty() {
+        report(name, "field-empty", "name or evidence is empty".to_owned());
+    }
+    for url in std::iter::once(&package.url).chain(&package.led_to) {
+        let host = url.host_str().unwrap_or_default();
+        if !package.hosts.iter().any(|allowed| allowed == host) {
+            report(name, "host-not-listed", format!("{host:?} is not among the package's hosts"));
+        }
+        if url.scheme() != "https" {
+            report(name, "scheme", format!("{url} is not https"));
+        }
+    }
+    if package.roots.is_empty() {
+        report(name, "no-signer", "no root is pinned, so nothing could be believed".to_owned());
+    }
+    for root in &package.roots {
+        let role = catalogue.statement(*root).map(|statement| statement.role);
+        if role != Some(Role::PackageSigner) {
+            report(name, "signer-role", format!("{root} is no package-signer of the catalogue"));
+        }
+    }
+    if package.oldest_edition > package.edition {
+        report(name, "edition-order", "oldest_edition is later than edition".to_owned());
+    }
+    for id in package.folders.values() {
+        if id.registered().is_none() {
+            report(name, "manufacturer-unknown", format!("{id} is not in the TCG registry"));
+        }
+    }
 }
 
 fn registry(vendor: &Vendor, report: &mut impl FnMut(Option<&str>, &'static str, String)) {

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cli::error::{Error, Kind};
+use crate::cli::purpose::Purpose;
 use crate::file;
+use crate::log::Require;
 use crate::vendor::VendorId;
 use crate::verify::profile::{RULES, Severity};
 
@@ -20,9 +22,22 @@ pub struct Config {
     pub catalogue: Option<PathBuf>,
     /// Who acts.
     pub actor: Option<String>,
+    /// Whether AIK CAs are exported and reviewed too.
+    pub purpose: Option<Purpose>,
+    /// What suffices to be trusted.
+    #[serde(default)]
+    pub trust: TrustConfig,
     /// How `verify` judges.
     #[serde(default)]
     pub verify: VerifyConfig,
+}
+
+/// What suffices to be trusted. It takes effect, for everyone who uses the store, when a `sync` records it in the log.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrustConfig {
+    /// `any`, `pin`, `package` or `two-sources`.
+    pub require: Option<Require>,
 }
 
 /// How `verify` judges.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::error::{Error, Kind, Outcome};
+use crate::cli::purpose::{Purpose, PurposeArgs};
 use crate::cli::ui::Ui;
 use crate::db::Check;
 use crate::export::pem::Malformed;
@@ -56,9 +57,8 @@ struct FormArgs {
     #[arg(long, value_name = "ID")]
     vendor: Vec<VendorId>,
 
-    /// What the certificates are for; aik adds the AIK CAs
-    #[arg(long, value_enum, default_value_t = PurposeArg::Ek)]
-    purpose: PurposeArg,
+    #[command(flatten)]
+    purpose: PurposeArgs,
 
     /// Leave out what is not valid at the time given with --at
     #[arg(long, requires = "at")]
@@ -71,14 +71,6 @@ struct FormArgs {
     /// The generation to export [default: the current one]
     #[arg(long, value_name = "N")]
     generation: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum PurposeArg {
-    /// EK certificates
-    Ek,
-    /// AIK certificates too
-    Aik,
 }
 
 #[derive(Serialize)]
@@ -104,7 +96,7 @@ impl ExportArgs {
             Form::Pem(args) => ("pem", &args.form),
         };
         let stores = args.stores(context)?;
-        let options = args.options();
+        let options = args.options(context);
         let package = match &self.form {
             Form::Adcs(_) => adcs::package(&stores, &options)?,
             Form::Pem(args) => {
@@ -203,12 +195,12 @@ fn record(
 }
 
 impl FormArgs {
-    fn options(&self) -> Options {
+    fn options(&self, context: &Context) -> Options {
         Options {
             vendors: self.vendor.clone(),
-            aik: match self.purpose {
-                PurposeArg::Ek => Aik::LeaveOut,
-                PurposeArg::Aik => Aik::Include,
+            aik: match self.purpose.of(context) {
+                Purpose::Ek => Aik::LeaveOut,
+                Purpose::Aik => Aik::Include,
             },
             valid_at: self.at.filter(|_| self.without_expired),
         }

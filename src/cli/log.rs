@@ -211,6 +211,9 @@ fn without_certificates(entry: &Entry) -> Entry {
     if let Event::Seen { certificates } = &mut entry.event {
         certificates.iter_mut().for_each(|seen| seen.der = None);
     }
+    if let Event::PackageTaken { certificates, .. } = &mut entry.event {
+        certificates.iter_mut().for_each(|packaged| packaged.der = None);
+    }
     entry
 }
 
@@ -228,6 +231,23 @@ fn describe(event: &Event) -> String {
             let new = certificates.iter().filter(|seen| seen.der.is_some()).count();
             format!("saw {} certificates, {new} of them for the first time", certificates.len())
         }
+        Event::PackageTaken { package, certificates, withdrawn } => {
+            let new = certificates.iter().filter(|packaged| packaged.der.is_some()).count();
+            let by = package.root_by_hand.as_ref();
+            let by = by.map_or(String::new(), |reason| format!(", its root given by hand: {reason}"));
+            format!(
+                "took {} of {}, signed by {}: {} certificates, {new} of them for the first time, {} withdrawn{by}",
+                package.source,
+                package.edition,
+                package.signer,
+                certificates.len(),
+                withdrawn.len()
+            )
+        }
+        Event::PackageRefused { source, sha256, detail, .. } => {
+            format!("refused {source}: {detail}, SHA-256 {sha256}")
+        }
+        Event::TrustPolicy { require } => format!("from here on approved by: {require}"),
         Event::Approved { anchor: false, reason, .. } => format!("approved: {reason}"),
         Event::Approved { anchor: true, reason, .. } => format!("approved as anchor: {reason}"),
         Event::Rejected { reason, .. } => format!("rejected: {reason}"),

@@ -3,15 +3,20 @@
 use crate::cli::Context;
 use crate::cli::error::{Error, Outcome};
 use crate::cli::list::Row;
-use crate::cli::ui::Ui;
+use crate::cli::purpose::{self, PurposeArgs};
+use crate::cli::ui::{Tone, Ui};
 use crate::db::Check;
-use crate::log::{Origin, Standing};
-use crate::store::record::{Record, State};
+use crate::log::{Origin, PackageRoot, Standing};
+use crate::store::placement::Flag;
+use crate::store::record::{Purpose, Record, State};
 use crate::store::{StoreName, Stores};
 
-/// Show the candidates: what waits for a decision, and where each would go
+/// Show what waits for a decision: candidates, where each would go, and what a package withdrew
 #[derive(clap::Args, Debug)]
-pub struct ReviewArgs {}
+pub struct ReviewArgs {
+    #[command(flatten)]
+    purpose: PurposeArgs,
+}
 
 impl ReviewArgs {
     /// Runs the command.
@@ -21,8 +26,13 @@ impl ReviewArgs {
     /// [`Error`] if the store cannot be read.
     pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
         let stores = context.database().load(Check::Quick)?;
-        let waiting: Vec<&Record> =
-            stores.records().filter(|record| stores.state(record) == State::Candidate).collect();
+        let purpose = self.purpose.of(context);
+        let waits = |record: &&Record| {
+            let asked =
+                stores.state(record) == State::Candidate || record.placement.flags.contains(&Flag::Withdrawn);
+            asked && (purpose == purpose::Purpose::Aik || record.placement.purpose != Purpose::Aik)
+        };
+        let waiting: Vec<&Record> = stores.records().filter(waits).collect();
         for record in &waiting {
             let row = Row::new(&stores, record);
             if ui.is_json() {
@@ -40,7 +50,18 @@ impl ReviewArgs {
                     origin(&sighting.origin)
                 ));
             }
-            ui.line(format!("    approved, it would go to {}", destination(&stores, record)));
+            match record.open_withdrawal() {
+                Some(withdrawal) => {
+                    let reason = withdrawal.reason.as_deref().unwrap_or("without a reason");
+                    let line = format!(
+                        "    question  withdrawn in the edition of {}, {reason}; in {} until you decide",
+                        withdrawal.edition,
+                        row.store.map_or("no store", StoreName::as_str)
+                    );
+                    ui.line(ui.tone(Tone::Caution, &line));
+                }
+                None => ui.line(format!("    approved, it would go to {}", destination(&stores, record))),
+            }
             if !row.quirks.is_empty() {
                 let quirks: Vec<String> = row.quirks.iter().map(|quirk| quirk.code()).collect();
                 ui.line(format!("    quirks    {}", quirks.join(", ")));
@@ -68,6 +89,18 @@ pub fn origin(origin: &Origin) -> String {
         }
         Origin::Aia { url, transport, .. } => {
             format!("authority information of a certificate: {url} by {transport}")
+        }
+        Origin::Package { source, edition, members, root, withdrawn, .. } => {
+            let root = match root {
+                PackageRoot::Pinned => "",
+                PackageRoot::ByHand => ", its root given by hand",
+            };
+            let withdrawn = withdrawn.as_ref().map_or(String::new(), |withdrawal| {
+                let reason =
+                    withdrawal.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+                format!(", withdrawn in {}{reason}", withdrawal.edition)
+            });
+            format!("{source} of {edition}{root}, member {}{withdrawn}", members.join(", "))
         }
         Origin::File { file, .. } => format!("file {file:?}"),
     }

@@ -1,5 +1,7 @@
 //! `sync`: fetch what the manufacturers publish.
 
+mod package;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,21 +10,23 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::network::{NetworkArgs, runtime};
+use crate::cli::sync::package::PackageArgs;
 use crate::cli::ui::{Tone, Ui};
 use crate::clock::{Clock, System};
 use crate::crls::{self, CrlReport};
 use crate::fetch::Limits;
 use crate::log::SourceName;
 use crate::store::StoreName;
-use crate::sync::{self, Outcome as SourceOutcome, Report};
+use crate::sync::{self, Outcome as SourceOutcome, PackageOutcome, Report};
 use crate::vendor::VendorId;
 
 /// Fetch every source of the catalogue, hold it against its pin, and record what is new
 ///
 /// What matches its pin is approved on the catalogue's authority. A re-issue with the same key becomes a candidate.
-/// Anything else is drift: it is dropped and reported, and what was trusted stays trusted.
+/// Anything else is drift: it is dropped and reported, and what was trusted stays trusted. Signed packages are taken
+/// only if signature, time stamp and edition hold; with --package from a file, without any network.
 ///
-/// Exits with 1 as long as a source drifts, with 3 if sources could not be fetched.
+/// Exits with 1 as long as a source drifts or a package is refused, with 3 if sources could not be fetched.
 #[derive(clap::Args, Debug)]
 pub struct SyncArgs {
     /// Only these manufacturers
@@ -31,6 +35,9 @@ pub struct SyncArgs {
 
     #[command(flatten)]
     network: NetworkArgs,
+
+    #[command(flatten)]
+    package: PackageArgs,
 
     /// Also fetch the CRLs that the CAs in the stores name, and keep the good ones for `verify`
     #[arg(long)]
@@ -66,6 +73,10 @@ impl SyncArgs {
     ///
     /// [`Error`] if the store cannot be read or written, or the network not be used at all.
     pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
+        apply_policy(context, ui)?;
+        if let Some(path) = &self.package.package {
+            return self.package.run(path, context, ui);
+        }
         for id in &self.vendor {
             if context.catalogue.vendor(id).is_none() {
                 return Err(Error::new(Kind::Usage, format!("the catalogue has no manufacturer {id}"))
@@ -87,7 +98,7 @@ impl SyncArgs {
             &bar,
         ))?;
         drop(bar);
-        print(&report, ui);
+        print(&report, context, ui);
         let mut outcome = outcome(&report, is_mirror);
         if self.crls {
             let work = crls::sync(&report.stores, &context.store, transport, limits, System.now());
@@ -102,22 +113,53 @@ impl SyncArgs {
     }
 }
 
+/// Records the configuration's policy about what suffices for approval, if the log has another.
+fn apply_policy(context: &Context, ui: &Ui) -> Result<(), Error> {
+    let Some(require) = context.config.trust.require else { return Ok(()) };
+    let before = context.database().load(crate::db::Check::Quick)?;
+    if before.require() == require {
+        return Ok(());
+    }
+    if let Some(receipt) = sync::set_policy(context.database(), &context.author(), require)? {
+        ui.note(format!("from here on approved by: {require} (was {})", before.require()));
+        print_moves(&sync::moves(&before, &receipt.stores), ui);
+    }
+    Ok(())
+}
+
+fn print_moves(moves: &[sync::Move], ui: &Ui) {
+    if ui.is_json() {
+        return;
+    }
+    for moved in moves.iter().filter(|moved| moved.from.is_some()) {
+        let place = |store: Option<StoreName>| store.map_or("no store".to_owned(), |store| store.to_string());
+        ui.line(format!("moved     {} from {} to {}", moved.fingerprint, place(moved.from), place(moved.to)));
+    }
+}
+
 fn outcome(report: &Report, is_mirror: bool) -> Outcome {
-    let drifted = report.count(|outcome| matches!(outcome, SourceOutcome::Drifted { .. }));
-    let failed = report.count(|outcome| matches!(outcome, SourceOutcome::Failed { .. }));
+    let package =
+        |kind: fn(&PackageOutcome) -> bool| report.packages.iter().any(|report| kind(&report.outcome));
+    let drifted = report.count(|outcome| matches!(outcome, SourceOutcome::Drifted { .. })) > 0
+        || package(|outcome| matches!(outcome, PackageOutcome::Refused(_)));
+    let failed = report.count(|outcome| matches!(outcome, SourceOutcome::Failed { .. })) > 0
+        || package(|outcome| matches!(outcome, PackageOutcome::Failed { .. }));
     let absent = report.count(|outcome| matches!(outcome, SourceOutcome::Absent));
     // A mirror that has nothing at all is the wrong folder, not a quiet day.
-    let nothing = is_mirror && !report.sources.is_empty() && absent == report.sources.len();
-    if drifted > 0 {
+    let nothing = is_mirror
+        && !report.sources.is_empty()
+        && absent == report.sources.len()
+        && !package(|outcome| matches!(outcome, PackageOutcome::Taken(_)));
+    if drifted {
         Outcome::No
-    } else if failed > 0 || nothing {
+    } else if failed || nothing {
         Outcome::Unknown
     } else {
         Outcome::Done
     }
 }
 
-fn print(report: &Report, ui: &Ui) {
+fn print(report: &Report, context: &Context, ui: &Ui) {
     for notice in &report.notices {
         ui.warning(notice);
     }
@@ -137,8 +179,15 @@ fn print(report: &Report, ui: &Ui) {
         ekca: report.stores.members(StoreName::Ekca).count(),
         moves: &report.moves,
     };
+    let print_packages = || {
+        for package in &report.packages {
+            let known = context.catalogue.packages().find(|(_, entry)| entry.url == package.source.url);
+            package::print(package, known.map(|(_, entry)| entry.edition), ui);
+        }
+    };
     if ui.is_json() {
         report.sources.iter().for_each(|source| ui.json(source));
+        print_packages();
         ui.json(&summary);
         return;
     }
@@ -155,10 +204,8 @@ fn print(report: &Report, ui: &Ui) {
         }
     }
     print_failures(report, ui);
-    for moved in report.moves.iter().filter(|moved| moved.from.is_some()) {
-        let place = |store: Option<StoreName>| store.map_or("no store".to_owned(), |store| store.to_string());
-        ui.line(format!("moved     {} from {} to {}", moved.fingerprint, place(moved.from), place(moved.to)));
-    }
+    print_packages();
+    print_moves(&report.moves, ui);
     let mut parts = vec![format!("{} as pinned ({} new)", summary.pinned, summary.new)];
     for (number, what) in [
         (summary.earlier_certificate, "earlier certificate"),

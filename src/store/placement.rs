@@ -43,6 +43,8 @@ pub enum Flag {
     NoIssuer,
     /// Its basicConstraints do not say that it is a CA, so nothing can verify under it.
     NotACa,
+    /// A package had it, and its next edition has it no more; no reviewer has decided since.
+    Withdrawn,
 }
 
 impl Flag {
@@ -53,6 +55,9 @@ impl Flag {
                 "another CA issued it; whether Windows takes it as an anchor in EKROOT is not confirmed"
             }
             Flag::NoIssuer => "nothing in the stores issued it, so it is in none; approve its issuer too",
+            Flag::Withdrawn => {
+                "a package withdrew it; it stays until you decide: approve to keep it, reject or distrust to drop it"
+            }
             Flag::NotACa => {
                 "its basicConstraints do not say that it is a CA, so nothing will verify under it"
             }
@@ -66,6 +71,7 @@ impl std::fmt::Display for Flag {
             Flag::AnchorNotSelfSigned => "anchor-not-self-signed",
             Flag::NoIssuer => "no-issuer",
             Flag::NotACa => "not-a-ca",
+            Flag::Withdrawn => "withdrawn",
         })
     }
 }
@@ -104,6 +110,9 @@ pub(crate) fn place(stores: &mut Stores) {
             }
             if record.certificate.version() == 3 && !record.certificate.is_ca() {
                 flags.insert(Flag::NotACa);
+            }
+            if record.open_withdrawal().is_some() {
+                flags.insert(Flag::Withdrawn);
             }
         }
         let ever_stored = record.placement.ever_stored || store.is_some();

@@ -6,7 +6,7 @@ use crate::catalogue::Role;
 use crate::cert::Certificate;
 use crate::cert::quirk::Quirk;
 use crate::fingerprint::{Fingerprint, KeyFingerprint};
-use crate::log::{Origin, SourceName};
+use crate::log::{Origin, PackageRoot, Require, SourceName, Withdrawal};
 use crate::oid;
 use crate::store::placement::Placement;
 use crate::store::{StoreName, has_authority};
@@ -50,6 +50,10 @@ impl Sighting {
             }
             (Origin::File { file: one, .. }, Origin::File { file: other, .. }) => one == other,
             (Origin::Aia { url: one, .. }, Origin::Aia { url: other, .. }) => one == other,
+            (
+                Origin::Package { source: one, root, .. },
+                Origin::Package { source: other, root: other_root, .. },
+            ) => one.url == other.url && root == other_root,
             _ => false,
         }
     }
@@ -58,9 +62,36 @@ impl Sighting {
     pub fn source(&self) -> Option<&SourceName> {
         match &self.origin {
             Origin::Source { source, .. } => Some(source),
-            Origin::File { .. } | Origin::Aia { .. } => None,
+            Origin::Package { .. } | Origin::File { .. } | Origin::Aia { .. } => None,
         }
     }
+
+    /// The package's edition that has the certificate no more, if it came from one and is missing from the next.
+    pub fn withdrawal(&self) -> Option<&Withdrawal> {
+        match &self.origin {
+            Origin::Package { withdrawn, .. } => withdrawn.as_ref(),
+            Origin::Source { .. } | Origin::File { .. } | Origin::Aia { .. } => None,
+        }
+    }
+
+    /// How this place vouches for the certificate, if it does.
+    pub fn voucher(&self) -> Option<Voucher> {
+        match &self.origin {
+            Origin::Source { .. } if has_authority(&self.origin) => Some(Voucher::Pin),
+            Origin::Package { root: PackageRoot::Pinned, .. } => Some(Voucher::Package),
+            _ => None,
+        }
+    }
+}
+
+/// What vouches for a certificate without a reviewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Voucher {
+    /// A source of the catalogue, by its pin.
+    Pin,
+    /// A package, by the signature of a root that the catalogue pins.
+    Package,
 }
 
 /// One decision of a reviewer.
@@ -195,9 +226,9 @@ impl Record {
 
     /// The state by its own decisions, distrust of its key aside: the last rejection or distrust that was not taken
     /// back outranks every approval (T14).
-    pub(crate) fn own_state(&self) -> State {
+    pub(crate) fn own_state(&self, require: Require) -> State {
         let mut refused = None;
-        let mut approved = self.sightings.iter().any(|sighting| has_authority(&sighting.origin));
+        let mut approved = self.has_authority(require);
         for decision in &self.decisions {
             match decision.verb {
                 Verb::Approve | Verb::ApproveAsAnchor => approved = true,
@@ -208,6 +239,31 @@ impl Record {
             }
         }
         refused.unwrap_or(if approved { State::Approved } else { State::Candidate })
+    }
+
+    /// Whether its sources suffice for approval without a reviewer. One that withdrew it still counts until a reviewer
+    /// has decided: nothing leaves silently.
+    fn has_authority(&self, require: Require) -> bool {
+        let by = |wanted| self.sightings.iter().any(|sighting| sighting.voucher() == Some(wanted));
+        match require {
+            Require::Any => by(Voucher::Pin) || by(Voucher::Package),
+            Require::Pin => by(Voucher::Pin),
+            Require::Package => by(Voucher::Package),
+            Require::TwoSources => by(Voucher::Pin) && by(Voucher::Package),
+        }
+    }
+
+    /// The places that vouch for it today: pins it matches, and packages that have it.
+    pub fn vouchers(&self) -> impl Iterator<Item = (&Sighting, Voucher)> {
+        let standing = self.sightings.iter().filter(|sighting| sighting.withdrawal().is_none());
+        standing.filter_map(|sighting| Some((sighting, sighting.voucher()?)))
+    }
+
+    /// The withdrawal that no reviewer has decided on since: a question.
+    pub fn open_withdrawal(&self) -> Option<&Withdrawal> {
+        let last_decision = self.decisions.last().map_or(0, |decision| decision.event);
+        let open = |withdrawal: &&Withdrawal| withdrawal.event > last_decision;
+        self.sightings.iter().filter_map(Sighting::withdrawal).find(open)
     }
 
     /// Whether trust may start in it although it is not self-signed: by the catalogue or by a reviewer (T16).
@@ -230,19 +286,26 @@ impl Record {
     fn roles(&self) -> impl Iterator<Item = Role> {
         self.sightings.iter().filter_map(|sighting| match &sighting.origin {
             Origin::Source { role, .. } => Some(*role),
+            Origin::Package { role, .. } => *role,
             Origin::File { .. } | Origin::Aia { .. } => None,
         })
     }
 
-    /// The manufacturer as its sources state it: the catalogue first (T20).
+    /// The manufacturer as its sources state it: the catalogue first, then a package (T20).
     pub fn vendor(&self) -> Option<&VendorId> {
         let from_source =
             self.sightings.iter().find_map(|sighting| sighting.source()).map(|source| &source.vendor);
-        from_source.or_else(|| {
+        let from_package = || {
+            self.sightings.iter().find_map(|sighting| match &sighting.origin {
+                Origin::Package { vendor_of, .. } => vendor_of.as_ref(),
+                _ => None,
+            })
+        };
+        from_source.or_else(from_package).or_else(|| {
             self.sightings.iter().find_map(|sighting| match &sighting.origin {
                 Origin::File { vendor, .. } => vendor.as_ref(),
                 Origin::Aia { vendor, .. } => Some(vendor),
-                Origin::Source { .. } => None,
+                Origin::Source { .. } | Origin::Package { .. } => None,
             })
         })
     }

@@ -24,7 +24,7 @@ use crate::store::record::{Decision, Record, Sighting};
 use crate::store::{SourceState, Stores};
 
 /// The version of the index's own form; another one is computed anew.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// How long a write waits for a reader to close the index; then it is left behind, to be computed anew.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -247,6 +247,8 @@ fn is_lock_error(error: &sled::Error) -> bool {
 const SUMMARY: &[u8] = b"summary";
 const SOURCES: &[u8] = b"sources";
 const DISTRUSTED: &[u8] = b"distrusted-keys";
+const PACKAGES: &[u8] = b"packages";
+const REQUIRE: &[u8] = b"require";
 const TREES: [&str; 4] = ["certificates", "records", "links", "tables"];
 
 fn checksum(db: &sled::Db) -> Result<Digest, Spoilt> {
@@ -288,6 +290,8 @@ fn read(db: &sled::Db) -> Result<(Summary, Stores), Spoilt> {
         events: summary.events,
         head: summary.head,
         sources,
+        packages: json(tables.get(PACKAGES)?)?,
+        require: json(tables.get(REQUIRE)?)?,
         distrusted_keys: distrusted_keys.into_iter().collect(),
         ..Stores::default()
     };
@@ -357,6 +361,8 @@ fn write(
     let tables = db.open_tree("tables")?;
     put(&tables, SOURCES, &to_json(&stores.sources))?;
     put(&tables, DISTRUSTED, &to_json(&stores.distrusted_keys))?;
+    put(&tables, PACKAGES, &to_json(&stores.packages))?;
+    put(&tables, REQUIRE, &to_json(&stores.require))?;
     if let Some(notes) = notes {
         let tree = db.open_tree("notes")?;
         for (url, note) in notes {
