@@ -6,7 +6,7 @@
 //! | layer | modules | may touch |
 //! |---|---|---|
 //! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`], [`crl`] | bytes |
-//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`cms`], [`package`], [`export`] | bytes, a generation and a time |
+//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`cms`], [`package`], [`gaps`], [`export`] | bytes, a generation and a time |
 //! | L2 edges | [`clock`], [`batch`], [`mod@file`], [`fetch`], [`aia`], [`db`], [`sync`], [`crls`], [`review`] | network, disk, clock |
 //! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
 
@@ -25,6 +25,7 @@ pub mod export;
 pub mod fetch;
 pub mod file;
 pub mod fingerprint;
+pub mod gaps;
 pub mod log;
 pub mod oid;
 pub mod package;

@@ -1,5 +1,6 @@
 //! EKROOT and EKCA as a pure fold over the events of the log.
 
+pub mod census;
 pub mod placement;
 pub mod record;
 

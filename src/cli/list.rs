@@ -5,11 +5,12 @@ use serde::Serialize;
 use crate::cert::quirk::Quirk;
 use crate::cli::Context;
 use crate::cli::error::{Error, Outcome};
+use crate::cli::purpose;
 use crate::cli::ui::{Tone, Ui};
 use crate::db::Check;
 use crate::fingerprint::{Fingerprint, KeyFingerprint, Thumbprint};
 use crate::store::placement::Flag;
-use crate::store::record::{Purpose, Record, Sighting, State};
+use crate::store::record::{Purpose, Record, Sighting, State, Voucher};
 use crate::store::{StoreName, Stores};
 use crate::time::Time;
 use crate::vendor::VendorId;
@@ -28,6 +29,10 @@ pub struct ListArgs {
     /// Only those in this state
     #[arg(long, value_enum)]
     state: Option<StateArg>,
+
+    /// Only those for this purpose; a CA that issues for both is for each
+    #[arg(long, value_enum)]
+    purpose: Option<purpose::Purpose>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -82,6 +87,8 @@ pub struct Row<'a> {
     pub purpose: Purpose,
     /// What a reviewer should notice.
     pub flags: Vec<Flag>,
+    /// The sources that vouch for it today.
+    pub vouched_for_by: Vec<VoucherRow>,
     /// Where it was seen.
     pub sources: &'a [Sighting],
     /// Tolerated departures.
@@ -90,6 +97,15 @@ pub struct Row<'a> {
     pub key: String,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub spki_sha256: KeyFingerprint,
+}
+
+/// A source that vouches for a certificate.
+#[derive(Debug, Serialize)]
+pub struct VoucherRow {
+    /// The source, in words.
+    pub source: String,
+    /// By what.
+    pub by: Voucher,
 }
 
 impl<'a> Row<'a> {
@@ -108,6 +124,10 @@ impl<'a> Row<'a> {
             state: stores.state(record),
             purpose: record.placement.purpose,
             flags: record.placement.flags.iter().copied().collect(),
+            vouched_for_by: record
+                .vouchers()
+                .map(|(sighting, by)| VoucherRow { source: sighting.place(), by })
+                .collect(),
             sources: &record.sightings,
             quirks: record.quirks(),
             key: certificate.key().describe(),
@@ -175,5 +195,10 @@ impl ListArgs {
         store
             && (self.vendor.is_empty() || row.manufacturer.is_some_and(|vendor| self.vendor.contains(vendor)))
             && self.state.is_none_or(|state| row.state == State::from(state))
+            && match self.purpose {
+                None => true,
+                Some(purpose::Purpose::Ek) => row.purpose.is_for_ek(),
+                Some(purpose::Purpose::Aik) => matches!(row.purpose, Purpose::Aik | Purpose::Both),
+            }
     }
 }

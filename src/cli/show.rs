@@ -12,8 +12,9 @@ use crate::db::Check;
 use crate::fingerprint::Fingerprint;
 use crate::review;
 use crate::store::StoreName;
-use crate::store::record::Decision;
+use crate::store::record::{Decision, Record};
 use crate::vendor::VendorId;
+use crate::verify::chain;
 
 /// Show one certificate: where it was seen, who decided what, and why it is where it is
 #[derive(clap::Args, Debug)]
@@ -34,6 +35,8 @@ struct Detail<'a> {
     serial: String,
     is_ca: bool,
     issued_by: Option<Fingerprint>,
+    signed_with_sha1: bool,
+    same_key: Vec<Fingerprint>,
     decisions: &'a [Decision],
 }
 
@@ -56,6 +59,13 @@ impl ShowArgs {
                 serial: data_encoding::HEXLOWER.encode(record.certificate.serial()),
                 is_ca: record.certificate.is_ca(),
                 issued_by: record.placement.issuer,
+                signed_with_sha1: chain::is_sha1(&record.certificate),
+                same_key: stores
+                    .records()
+                    .filter(|other| other.key_fingerprint() == record.key_fingerprint())
+                    .map(Record::fingerprint)
+                    .filter(|fingerprint| *fingerprint != record.fingerprint())
+                    .collect(),
                 decisions: &record.decisions,
             };
             if ui.is_json() {
@@ -81,11 +91,20 @@ impl ShowArgs {
                     &format!("{} {}", issuer.fingerprint(), issuer.certificate.subject()),
                 );
             }
+            if detail.signed_with_sha1 {
+                field("signature", "made with SHA-1");
+            }
+            for other in &detail.same_key {
+                field("same key", &other.to_string());
+            }
             for flag in &row.flags {
                 field("flag", &format!("{flag}: {}", flag.explain()));
             }
             for quirk in &row.quirks {
                 field("quirk", &format!("{quirk}: {}", quirk.explain()));
+            }
+            for voucher in &row.vouched_for_by {
+                field("vouched by", &format!("{} ({})", voucher.source, voucher.by));
             }
             for sighting in &record.sightings {
                 field(

@@ -66,6 +66,16 @@ impl Sighting {
         }
     }
 
+    /// The place in a few words: the source, the package with its edition, the file.
+    pub fn place(&self) -> String {
+        match &self.origin {
+            Origin::Source { source, .. } => source.to_string(),
+            Origin::Package { source, edition, .. } => format!("{source} of {edition}"),
+            Origin::Aia { url, .. } => url.to_string(),
+            Origin::File { file, .. } => format!("file {file:?}"),
+        }
+    }
+
     /// The package's edition that has the certificate no more, if it came from one and is missing from the next.
     pub fn withdrawal(&self) -> Option<&Withdrawal> {
         match &self.origin {
@@ -92,6 +102,15 @@ pub enum Voucher {
     Pin,
     /// A package, by the signature of a root that the catalogue pins.
     Package,
+}
+
+impl std::fmt::Display for Voucher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Voucher::Pin => "catalogue pin",
+            Voucher::Package => "package signature",
+        })
+    }
 }
 
 /// One decision of a reviewer.

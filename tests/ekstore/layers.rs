@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The layer of each top-level module, as the table in `src/lib.rs` and the README have it.
-const LAYERS: [(&str, u8); 26] = [
+const LAYERS: [(&str, u8); 27] = [
     ("fingerprint", 0),
     ("time", 0),
     ("oid", 0),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 26] = [
     ("verify", 1),
     ("cms", 1),
     ("package", 1),
+    ("gaps", 1),
     ("export", 1),
     ("clock", 2),
     ("batch", 2),
