@@ -1,6 +1,7 @@
 //! The catalogue: each manufacturer's sources, their pins, and the evidence for each (`vendors/*.toml`).
 
 pub mod lint;
+pub mod proposal;
 pub mod signed_package;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,15 @@ use crate::vendor::VendorId;
 /// The catalogue that is embedded in the program: file name and text.
 const EMBEDDED: &[(&str, &str)] = &[
     ("amd.toml", include_str!("../vendors/amd.toml")),
+    ("atml.toml", include_str!("../vendors/atml.toml")),
     ("goog.toml", include_str!("../vendors/goog.toml")),
     ("ifx.toml", include_str!("../vendors/ifx.toml")),
     ("intc.toml", include_str!("../vendors/intc.toml")),
     ("msft.toml", include_str!("../vendors/msft.toml")),
     ("nsg.toml", include_str!("../vendors/nsg.toml")),
     ("ntc.toml", include_str!("../vendors/ntc.toml")),
+    ("ntz.toml", include_str!("../vendors/ntz.toml")),
+    ("qcom.toml", include_str!("../vendors/qcom.toml")),
     ("stm.toml", include_str!("../vendors/stm.toml")),
 ];
 
@@ -223,6 +227,11 @@ impl Catalogue {
     /// One manufacturer.
     pub fn vendor(&self, id: &VendorId) -> Option<&Vendor> {
         self.vendors.iter().find(|vendor| vendor.id == *id)
+    }
+
+    /// Whether a source pins this certificate, as current or earlier.
+    pub fn pins(&self, fingerprint: Fingerprint) -> bool {
+        self.vendors.iter().flat_map(|vendor| &vendor.sources).any(|source| source.pin(fingerprint).is_some())
     }
 
     /// All signed packages, each with the manufacturer that publishes it.
