@@ -68,7 +68,7 @@ impl Options {
 
 /// An export, ready to be written: files by name, or one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
+pub struct Export {
     /// The name of each file within the export, with its bytes, sorted by name.
     pub files: Vec<(String, Vec<u8>)>,
     /// SHA-256 of the manifest, or of the one file.

@@ -11,7 +11,7 @@ use crate::cli::purpose::{Purpose, PurposeArgs};
 use crate::cli::ui::Ui;
 use crate::db::Check;
 use crate::export::pem::Malformed;
-use crate::export::{Aik, Options, Package, adcs, pem};
+use crate::export::{Aik, Export, Options, adcs, pem};
 use crate::file;
 use crate::fingerprint::Digest;
 use crate::log::Event;
@@ -97,34 +97,34 @@ impl ExportArgs {
         };
         let stores = args.stores(context)?;
         let options = args.options(context);
-        let package = match &self.form {
-            Form::Adcs(_) => adcs::package(&stores, &options)?,
+        let export = match &self.form {
+            Form::Adcs(_) => adcs::export(&stores, &options)?,
             Form::Pem(args) => {
                 let malformed = if args.with_malformed { Malformed::Include } else { Malformed::LeaveOut };
-                pem::package(&stores, &options, malformed)
+                pem::export(&stores, &options, malformed)
             }
         };
         match &self.form {
-            Form::Adcs(_) => file::write_folder(&args.out, is_export, &package.files)?,
+            Form::Adcs(_) => file::write_folder(&args.out, is_export, &export.files)?,
             Form::Pem(_) => {
-                for (_, bytes) in &package.files {
+                for (_, bytes) in &export.files {
                     file::write_whole(&args.out, bytes)?;
                 }
             }
         }
-        record(context, form, &stores, &options, &package)?;
+        record(context, form, &stores, &options, &export)?;
         let in_store = |store| {
             let selected = options.select(&stores, store);
-            selected.iter().filter(|record| !package.left_out.contains(&record.fingerprint())).count()
+            selected.iter().filter(|record| !export.left_out.contains(&record.fingerprint())).count()
         };
         let row = Row {
             out: args.out.to_string_lossy().into_owned(),
             form,
             generation: stores.generation(),
-            certificates: package.count,
+            certificates: export.count,
             ekroot: in_store(StoreName::Ekroot),
             ekca: in_store(StoreName::Ekca),
-            manifest_sha256: package.manifest,
+            manifest_sha256: export.manifest,
         };
         if ui.is_json() {
             ui.json(&row);
@@ -144,13 +144,13 @@ impl ExportArgs {
                 Form::Pem(_) => ui.line(format!("SHA-256 {}", row.manifest_sha256)),
             }
         }
-        if !package.left_out.is_empty() {
+        if !export.left_out.is_empty() {
             ui.warning(format!(
                 "{} certificates were left out, as OpenSSL cannot load them; --with-malformed writes them",
-                package.left_out.len()
+                export.left_out.len()
             ));
         }
-        if package.count == 0 {
+        if export.count == 0 {
             ui.warning("the export holds no certificate");
         }
         Ok(Outcome::Done)
@@ -180,15 +180,15 @@ fn record(
     form: &str,
     stores: &Stores,
     options: &Options,
-    package: &Package,
+    export: &Export,
 ) -> Result<(), Error> {
     context.database().append(&context.author(), &mut |_| {
         vec![Event::Exported {
             form: form.to_owned(),
             generation: stores.generation(),
             options: options.describe(),
-            count: package.count,
-            manifest: package.manifest,
+            count: export.count,
+            manifest: export.manifest,
         }]
     })?;
     Ok(())

@@ -1,5 +1,7 @@
 //! `inspect`: what is in this file?
 
+mod package;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -16,16 +18,22 @@ use crate::crl::Crl;
 use crate::file;
 use crate::fingerprint::{EkPubHash, Fingerprint, KeyFingerprint, Thumbprint};
 use crate::oid;
+use crate::package::{PACKAGE_CAP, cabinet};
 use crate::time::Time;
 
-/// Decode certificates, CRLs and TPM public areas: fields, quirks, TPM attributes, EKPub hash, the issuer looked for
+/// Decode certificates, CRLs, TPM public areas and signed packages: fields, quirks, TPM attributes, EKPub hash, signer
 ///
-/// Reads DER, PEM and raw NV contents; needs no store.
+/// Reads DER, PEM, raw NV contents and cabinets (TrustedTpm.cab); needs no store. Exits with 1 if a package's signature is
+/// refused, with 3 if a file cannot be read.
 #[derive(clap::Args, Debug)]
 pub struct InspectArgs {
-    /// Files with certificates, CRLs or TPM public areas
+    /// Files with certificates, CRLs or TPM public areas, or signed packages
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+
+    /// A root that the signature of a package must lead to: DER or PEM
+    #[arg(long, value_name = "FILE")]
+    package_root: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -73,20 +81,33 @@ impl InspectArgs {
     pub fn run(&self, ui: &Ui) -> Outcome {
         let mut outcome = Outcome::Done;
         for path in &self.files {
-            if let Err(error) = show(path, ui) {
+            let shown = self.show(path, ui).unwrap_or_else(|error| {
                 ui.error(error.to_string(), error.hint());
-                outcome = Outcome::Unknown;
-            }
+                Outcome::Unknown
+            });
+            outcome = outcome.max(shown);
         }
         outcome
+    }
+
+    fn show(&self, path: &Path, ui: &Ui) -> Result<Outcome, Error> {
+        let bytes = file::read(path, PACKAGE_CAP)?;
+        if cabinet::looks_like(&bytes) {
+            return package::show(path, &bytes, &self.package_root, ui);
+        }
+        if bytes.len() as u64 > file::CERTIFICATE_FILE_CAP {
+            return Err(
+                file::Error::TooLarge { path: path.to_owned(), limit: file::CERTIFICATE_FILE_CAP }.into()
+            );
+        }
+        show(path, &bytes, ui).map(|()| Outcome::Done)
     }
 }
 
 /// Shows what is in one file, whichever of the things this program reads it is.
-fn show(path: &Path, ui: &Ui) -> Result<(), Error> {
-    let bytes = file::read(path, file::CERTIFICATE_FILE_CAP)?;
+fn show(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Error> {
     let name = path.to_string_lossy().into_owned();
-    let not_a_certificate = match container::read(&bytes) {
+    let not_a_certificate = match container::read(bytes) {
         Ok(found) => {
             for found in found {
                 let row = Row::new(name.clone(), &found);
@@ -96,14 +117,14 @@ fn show(path: &Path, ui: &Ui) -> Result<(), Error> {
         }
         Err(error) => error,
     };
-    if let Ok(crls) = Crl::read(&bytes) {
+    if let Ok(crls) = Crl::read(bytes) {
         for crl in crls {
             let row = CrlRow::new(name.clone(), &crl);
             if ui.is_json() { ui.json(&row) } else { row.print(ui) }
         }
         return Ok(());
     }
-    if let Ok(key) = EkPublic::read(&bytes) {
+    if let Ok(key) = EkPublic::read(bytes) {
         let row = KeyRow::new(name, &key);
         if ui.is_json() {
             ui.json(&row);

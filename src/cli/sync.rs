@@ -1,6 +1,6 @@
 //! `sync`: fetch what the manufacturers publish.
 
-mod package;
+pub mod package;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

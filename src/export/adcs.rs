@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::export::{ExportError, Options, Package};
+use crate::export::{Export, ExportError, Options};
 use crate::fingerprint::{Digest, Fingerprint, Thumbprint};
 use crate::log::Origin;
 use crate::store::record::{Decision, Purpose, Record, State};
@@ -71,7 +71,7 @@ struct RemovedEntry<'a> {
 /// # Errors
 ///
 /// [`ExportError::ThumbprintCollision`] if Windows would confuse two certificates.
-pub fn package(stores: &Stores, options: &Options) -> Result<Package, ExportError> {
+pub fn export(stores: &Stores, options: &Options) -> Result<Export, ExportError> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut thumbprints: BTreeMap<Thumbprint, Fingerprint> = BTreeMap::new();
     let mut certificates = Vec::new();
@@ -106,7 +106,7 @@ pub fn package(stores: &Stores, options: &Options) -> Result<Package, ExportErro
     bytes.push(b'\n');
     let digest = Digest::of(&bytes);
     files.insert(MANIFEST.to_owned(), bytes);
-    Ok(Package { files: files.into_iter().collect(), manifest: digest, count, left_out: Vec::new() })
+    Ok(Export { files: files.into_iter().collect(), manifest: digest, count, left_out: Vec::new() })
 }
 
 /// The files of an export by its manifest, the manifest included; `None` if it is not a manifest of ours.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::cert::pem;
 use crate::cert::quirk::Quirk;
-use crate::export::{Options, Package};
+use crate::export::{Export, Options};
 use crate::fingerprint::Digest;
 use crate::store::{StoreName, Stores};
 
@@ -24,7 +24,7 @@ const UNREADABLE: Quirk = Quirk::SerialNotMinimal;
 
 /// Writes both stores as one PEM file, a comment before each certificate. The comments cannot be taken for PEM: each
 /// line starts with `#`, and names are written with control characters escaped.
-pub fn package(stores: &Stores, options: &Options, malformed: Malformed) -> Package {
+pub fn export(stores: &Stores, options: &Options, malformed: Malformed) -> Export {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -56,5 +56,5 @@ pub fn package(stores: &Stores, options: &Options, malformed: Malformed) -> Pack
         }
     }
     let bytes = text.into_bytes();
-    Package { manifest: Digest::of(&bytes), files: vec![("ekstores.pem".to_owned(), bytes)], count, left_out }
+    Export { manifest: Digest::of(&bytes), files: vec![("ekstores.pem".to_owned(), bytes)], count, left_out }
 }

@@ -17,6 +17,7 @@ use crate::time::Time;
 use crate::verify::path::Search;
 use crate::verify::revocation::{CrlSet, Mode};
 use crate::verify::trust::{Anchor, TrustStore};
+use crate::verify::verdict::Reason;
 use crate::verify::{Policy, Verifier};
 
 /// Why a signature does not count. Nothing of the package was read.
@@ -291,7 +292,14 @@ fn chain(
     let verifier = Verifier::new(trust, policy, CrlSet::default());
     let found = Search::new(&verifier, extra, at).run(leaf);
     if let Some(failure) = found.failures.first() {
-        return Err(format!("{} ({})", failure.detail, failure.reason.code()));
+        let no_root =
+            matches!(failure.reason, Reason::UnknownIssuer | Reason::NoAnchor | Reason::IssuerNotTrusted);
+        let top = found.chain.last().map_or(leaf, |link| &link.certificate);
+        return Err(if no_root {
+            format!("its chain leads to {}, which is none of the package roots", top.issuer())
+        } else {
+            format!("{} ({})", failure.detail, failure.reason)
+        });
     }
     let chain: Vec<Certificate> = found.chain.into_iter().map(|link| link.certificate).collect();
     let (purpose, name) = match usage {
