@@ -68,6 +68,24 @@ pub fn read(path: &Path, cap: u64) -> Result<Vec<u8>, Error> {
     read_from(file, path, cap)
 }
 
+/// Reads a whole file whose cap depends on its first four bytes.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_by_kind(path: &Path, cap: impl FnOnce(&[u8]) -> u64) -> Result<Vec<u8>, Error> {
+    let fail = |source| Error::io("read", path, source);
+    let mut file = File::open(path).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(Error::Folder { path: path.into() });
+    }
+    // Not sought back: it may be a pipe.
+    let mut head = Vec::new();
+    (&mut file).take(4).read_to_end(&mut head).map_err(fail)?;
+    let cap = cap(&head);
+    read_from(io::Cursor::new(head).chain(file), path, cap)
+}
+
 /// Reads all of `reader`, at most `cap` bytes; `name` is for the error.
 ///
 /// # Errors

@@ -91,14 +91,11 @@ impl InspectArgs {
     }
 
     fn show(&self, path: &Path, ui: &Ui) -> Result<Outcome, Error> {
-        let bytes = file::read(path, PACKAGE_CAP)?;
+        let cap =
+            |head: &[u8]| if cabinet::looks_like(head) { PACKAGE_CAP } else { file::CERTIFICATE_FILE_CAP };
+        let bytes = file::read_by_kind(path, cap)?;
         if cabinet::looks_like(&bytes) {
             return package::show(path, &bytes, &self.package_root, ui);
-        }
-        if bytes.len() as u64 > file::CERTIFICATE_FILE_CAP {
-            return Err(
-                file::Error::TooLarge { path: path.to_owned(), limit: file::CERTIFICATE_FILE_CAP }.into()
-            );
         }
         show(path, &bytes, ui).map(|()| Outcome::Done)
     }

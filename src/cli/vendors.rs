@@ -170,6 +170,6 @@ fn entry(proposal: &Proposal) -> Result<String, Error> {
     if proposal.host_listed {
         return Ok(format!("# {id}\n{text}\n"));
     }
-    let commented: String = text.lines().map(|line| format!("# {line}\n")).collect();
-    Ok(format!("# {id}: {host} is not among its hosts; whose is it?\n{commented}\n"))
+    let commented: Vec<String> = text.lines().map(|line| format!("# {line}")).collect();
+    Ok(format!("# {id}: {host} is not among its hosts; whose is it?\n{}\n\n", commented.join("\n")))
 }

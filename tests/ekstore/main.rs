@@ -9,6 +9,8 @@ mod hostile;
 mod https;
 mod layers;
 mod made;
+mod package;
+mod package_maker;
 mod pkits;
 mod properties;
 mod real;

@@ -112,9 +112,9 @@ pub fn show(path: &Path, bytes: &[u8], roots: &[PathBuf], ui: &Ui) -> Result<Out
         }
     }
     if ui.is_json() {
-        ui.json(&row)
+        ui.json(&row);
     } else {
-        row.print(ui)
+        row.print(ui);
     }
     Ok(outcome)
 }
@@ -185,7 +185,7 @@ impl Row {
         }
         match (&self.signed, &self.timestamp_authority) {
             (Some(signed), Some(authority)) => {
-                field("signed", &format!("{signed}, time stamp by {authority}"))
+                field("signed", &format!("{signed}, time stamp by {authority}"));
             }
             _ if self.signer.is_some() => field("signed", "no time stamp"),
             _ => {}

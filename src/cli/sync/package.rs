@@ -54,6 +54,8 @@ pub struct PackageArgs {
 struct TakenRow<'a> {
     outcome: &'static str,
     #[serde(flatten)]
+    named: &'a SourceName,
+    #[serde(flatten)]
     package: &'a TakenPackage,
     #[serde(flatten)]
     inventory: &'a InventoryReport,
@@ -202,7 +204,7 @@ fn print_taken(taken: &Taken, newest_known: crate::package::Edition, ui: &Ui) {
     let comparison = taken.comparison.as_ref();
     if ui.is_json() {
         let outcome = if taken.unchanged { "unchanged" } else { "taken" };
-        ui.json(&TakenRow { outcome, package, inventory, comparison });
+        ui.json(&TakenRow { outcome, named: &package.source, package, inventory, comparison });
         return;
     }
     let signed = package.signed.map_or("without a time stamp".to_owned(), |time| format!("signed {time}"));
