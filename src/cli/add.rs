@@ -12,7 +12,7 @@ use crate::file;
 use crate::fingerprint::Fingerprint;
 use crate::log::Origin;
 use crate::review;
-use crate::store::record::State;
+use crate::store::record::{Purpose, State};
 use crate::vendor::VendorId;
 
 /// Bring certificates in by hand, as candidates
@@ -54,8 +54,11 @@ impl AddArgs {
             let certificates = container::read(&bytes)
                 .map_err(|error| Error::new(Kind::Unknown, format!("{}: {error}", path.display())))?;
             let name = path.to_string_lossy().into_owned();
-            let origin = Origin::File { file: name, vendor: self.vendor.clone() };
-            found.extend(certificates.into_iter().map(|certificate| (origin.clone(), certificate)));
+            found.extend(certificates.into_iter().map(|found| {
+                let statement = context.catalogue.statement(found.certificate.fingerprint());
+                let role = statement.map(|statement| statement.role);
+                (Origin::File { file: name.clone(), vendor: self.vendor.clone(), role }, found)
+            }));
         }
         let added = review::add(context.database(), &context.author(), &found)?;
         added.receipt.notices.iter().for_each(|notice| ui.warning(notice));
@@ -66,6 +69,11 @@ impl AddArgs {
             let state = stores.state(record);
             candidates += usize::from(state == State::Candidate);
             let subject = record.certificate.subject().to_string();
+            if record.placement.purpose == Purpose::PackageSigner {
+                ui.warning(format!(
+                    "{subject} signs packages, and is trusted for nothing else, also if approved"
+                ));
+            }
             if ui.is_json() {
                 ui.json(&Row { fingerprint, subject, state, new });
             } else {

@@ -281,6 +281,10 @@ pub enum Origin {
         /// The manufacturer, if the person said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vendor: Option<VendorId>,
+        /// What the catalogue says it is for, if it speaks of it: a `package-signer` is nothing else, whoever approves
+        /// it (T19). It approves nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
     },
 }
 

@@ -305,8 +305,8 @@ impl Record {
     fn roles(&self) -> impl Iterator<Item = Role> {
         self.sightings.iter().filter_map(|sighting| match &sighting.origin {
             Origin::Source { role, .. } => Some(*role),
-            Origin::Package { role, .. } => *role,
-            Origin::File { .. } | Origin::Aia { .. } => None,
+            Origin::Package { role, .. } | Origin::File { role, .. } => *role,
+            Origin::Aia { .. } => None,
         })
     }
 

@@ -615,6 +615,29 @@ fn a_sync_takes_the_package_with_the_roots_that_it_fetched() {
 }
 
 #[test]
+fn t19_a_package_signer_is_trusted_for_nothing_else_whoever_approves_it() {
+    let Some(root) = real(ROOTS[1]) else { return };
+    let place = Place::new();
+    let run = place.run(["add".as_ref(), "--format".as_ref(), "json".as_ref(), root.as_os_str()]).expect(0);
+    assert!(run.stderr.contains("trusted for nothing else"), "{}", run.stderr);
+    let fingerprint = text(&run.row(), "fingerprint").to_owned();
+    place.run(["approve", &fingerprint, "--anchor", "--reason", "a mistake"]).expect(0);
+    assert_eq!(place.standing(&fingerprint), (String::new(), "approved".to_owned()));
+    let out = place.path("out.pem");
+    let export = place.run([
+        "export".as_ref(),
+        "pem".as_ref(),
+        "--purpose".as_ref(),
+        "aik".as_ref(),
+        "--format".as_ref(),
+        "json".as_ref(),
+        "--out".as_ref(),
+        out.as_os_str(),
+    ]);
+    assert_eq!(export.expect(0).row()["certificates"], 0);
+}
+
+#[test]
 fn the_link_may_redirect_to_its_own_hosts_only() {
     let Some(december) = real(DECEMBER) else { return };
     let bytes = std::fs::read(&december).expect("readable");
