@@ -3,7 +3,12 @@
 use ekstore::cert::container;
 use ekstore::cert::tpm::{DirectoryAttributes, TpmAttributes};
 use ekstore::cert::tpm_public::EkPublic;
+use ekstore::cms::SignedData;
 use ekstore::crl::Crl;
+use ekstore::package::Signature;
+use ekstore::package::cabinet::{self, Limits};
+use ekstore::package::edition::History;
+use ekstore::package::timestamp::Timestamp;
 use ekstore::verify::revocation::CrlSet;
 use ekstore::verify::trust::{Anchor, TrustStore};
 use ekstore::verify::{Moment, Policy, Verifier};
@@ -50,4 +55,23 @@ pub fn log(bytes: &[u8]) {
             let _ = ekstore::store::Stores::fold(&log);
         }
     }
+}
+
+/// Signed packages: the archive, the signature over it, the message in the signature, a time stamp, a version.txt.
+pub fn package(bytes: &[u8]) {
+    let limits = Limits { total: 4 << 20, ..Limits::default() };
+    let _ = cabinet::unpack(bytes, &limits);
+    if let Ok(signature) = Signature::read(bytes) {
+        let _ = signature.trust(std::slice::from_ref(&signature.signer), ekstore::time::Time::from_unix(0));
+    }
+    if let Ok((signed, _)) = SignedData::read(bytes) {
+        let certificates = signed.decoded_certificates();
+        for signer in &signed.signers {
+            let _ = signer
+                .certificate(&certificates)
+                .map(|certificate| signed.verify(signer, certificate, bytes));
+        }
+    }
+    let _ = Timestamp::read(bytes, bytes);
+    let _ = History::read(bytes);
 }

@@ -15,7 +15,8 @@ use proptest::prelude::*;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
-/// Sound bytes to start from: certificates of each kind, a CRL, PEM, an NV index, a public area.
+/// Sound bytes to start from: certificates of each kind, a CRL, PEM, an NV index, a public area, a
+/// cabinet.
 static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let root = Authority::root("Root", KeyKind::P256, 1).expect("made");
     let crl = Some("http://pki.example/crl".to_owned());
@@ -35,7 +36,8 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut area =
         vec![0, 1, 0, 0x0b, 0, 3, 0, 0xb2, 0, 2, 0xaa, 0xbb, 0, 6, 0, 0x80, 0, 0x43, 0, 0x10, 8, 0];
     area.extend([0, 0, 0, 0, 0, 4, 0xc0, 1, 2, 3]);
-    vec![leaf, nv, chain, pem, root.crl(&[1, 2, 3]).expect("made"), area]
+    let cabinet = crate::package_maker::cabinet(&[("version.txt", b"1-May-2023"), ("A\\x.cer", &leaf)]);
+    vec![leaf, nv, chain, pem, root.crl(&[1, 2, 3]).expect("made"), area, cabinet]
 });
 
 /// A seed with a few bytes changed, put in, taken out, or cut off.
@@ -69,6 +71,7 @@ proptest! {
         targets::crl(&bytes);
         targets::tpm_public(&bytes);
         targets::log(&bytes);
+        targets::package(&bytes);
     }
 
     #[test]
@@ -77,6 +80,7 @@ proptest! {
         targets::crl(&bytes);
         targets::tpm_public(&bytes);
         targets::log(&bytes);
+        targets::package(&bytes);
     }
 
     /// The identity is the exact DER, and nothing is re-encoded: what is decoded is a slice of what was given.
