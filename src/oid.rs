@@ -94,6 +94,8 @@ oids! {
     /// tcg-kp-AIKCertificate, the extended key usage of attestation identity key certificates.
     AIK_CERTIFICATE = "2.23.133.8.3";
 
+    /// id-data, RFC 5652 §4.
+    DATA = "1.2.840.113549.1.7.1";
     /// id-signedData, RFC 5652 §5.1.
     SIGNED_DATA = "1.2.840.113549.1.7.2";
     /// id-contentType, RFC 5652 §11.1.

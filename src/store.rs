@@ -16,6 +16,7 @@ use crate::log::{
 };
 use crate::store::placement::Links;
 use crate::store::record::{Decision, Record, Sighting, State, Verb};
+use crate::time::Time;
 use crate::vendor::VendorId;
 use crate::verify::algorithms;
 
@@ -298,6 +299,13 @@ impl Stores {
     /// SHA-256 of the last line that could change the stores.
     pub fn store_head(&self) -> Digest {
         self.store_head
+    }
+
+    /// The latest time of a sighting or a decision; 1970 if there is none.
+    pub fn last_time(&self) -> Time {
+        let seen = self.records().flat_map(|record| record.sightings.iter().map(|sighting| sighting.time));
+        let decided = self.records().flat_map(|record| record.decisions.iter().map(|decision| decision.time));
+        seen.chain(decided).max().unwrap_or(Time::from_unix(0))
     }
 
     /// The count of all events.

@@ -42,6 +42,13 @@ impl Time {
         self.civil().year()
     }
 
+    /// The civil UTC date: year, month from 1, day from 1. Years before 0 are 0.
+    pub fn date(self) -> (u16, u8, u8) {
+        let civil = self.civil();
+        let unsigned = |number: i8| u8::try_from(number).unwrap_or(1);
+        (u16::try_from(civil.year()).unwrap_or(0), unsigned(civil.month()), unsigned(civil.day()))
+    }
+
     fn civil(self) -> DateTime {
         EPOCH.saturating_add(jiff::SignedDuration::from_secs(self.0))
     }

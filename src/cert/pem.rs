@@ -127,6 +127,18 @@ fn with_plain_labels(bytes: &[u8]) -> (Vec<u8>, Vec<bool>) {
     (out, trusted)
 }
 
+/// The content of the first block with one of these labels; `None` if there is none, or it is not base64. For labels that
+/// rustls-pemfile does not know.
+pub fn decode_block(bytes: &[u8], labels: &[&str]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    labels.iter().find_map(|label| {
+        let (_, rest) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+        let (body, _) = rest.split_once(&format!("-----END {label}-----"))?;
+        let body: String = body.split_whitespace().collect();
+        data_encoding::BASE64.decode(body.as_bytes()).ok()
+    })
+}
+
 /// Writes one certificate as PEM: 64 characters a line, LF (RFC 7468 §2, §5.1).
 pub fn write(der: &[u8]) -> String {
     let base64 = data_encoding::BASE64.encode(der);

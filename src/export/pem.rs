@@ -1,30 +1,42 @@
 //! One PEM file with both stores, anchors first: OpenSSL's `-CAfile`, and most other programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::cert::pem;
-use crate::cert::quirk::Quirk;
-use crate::export::{Export, Options};
-use crate::fingerprint::Digest;
-use crate::store::{StoreName, Stores};
-
-/// Whether certificates that OpenSSL cannot load are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Malformed {
-    /// They are named in a comment: one of them keeps OpenSSL from reading the whole file.
-    #[default]
-    LeaveOut,
-    /// They are written, for readers that can take them.
-    Include,
-}
-
-/// What OpenSSL refuses to load: serial numbers with leading zeros (six STMicroelectronics intermediates, most of which
-/// were re-issued with the same key since).
-const UNREADABLE: Quirk = Quirk::SerialNotMinimal;
+use crate::export::manifest::{self, CertificateEntry};
+use crate::export::{Export, Malformed, Options, UNREADABLE};
+use crate::fingerprint::Fingerprint;
+use crate::store::Stores;
 
 /// Writes both stores as one PEM file, a comment before each certificate. The comments cannot be taken for PEM: each
 /// line starts with `#`, and names are written with control characters escaped.
 pub fn export(stores: &Stores, options: &Options, malformed: Malformed) -> Export {
+    let (text, written, left_out) = write(stores, options, malformed);
+    let mut export = Export::file(text.into_bytes(), written.len());
+    export.left_out = left_out;
+    export
+}
+
+/// A folder with `ekroot.pem` and `ekca.pem`, each as [`export`] has it.
+pub fn export_split(stores: &Stores, options: &Options, malformed: Malformed) -> Export {
+    let mut files = BTreeMap::new();
+    let (mut entries, mut left_out) = (Vec::new(), Vec::new());
+    for store in options.stores() {
+        let options = Options { only: Some(store), ..options.clone() };
+        let (text, written, left) = write(stores, &options, malformed);
+        files.insert(format!("{}.pem", store.as_str().to_lowercase()), text.into_bytes());
+        entries.extend(written);
+        left_out.extend(left);
+    }
+    manifest::close(stores, options, files, entries, left_out)
+}
+
+fn write<'a>(
+    stores: &'a Stores,
+    options: &Options,
+    malformed: Malformed,
+) -> (String, Vec<CertificateEntry<'a>>, Vec<Fingerprint>) {
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -33,9 +45,9 @@ pub fn export(stores: &Stores, options: &Options, malformed: Malformed) -> Expor
         stores.store_head(),
         options.describe()
     );
-    let mut count = 0;
+    let mut written = Vec::new();
     let mut left_out = Vec::new();
-    for store in StoreName::ALL {
+    for store in options.stores() {
         for record in options.select(stores, store) {
             let certificate = &record.certificate;
             let _ = writeln!(text, "\n# {store}: {}", certificate.subject());
@@ -52,9 +64,8 @@ pub fn export(stores: &Stores, options: &Options, malformed: Malformed) -> Expor
                 continue;
             }
             text.push_str(&pem::write(certificate.der()));
-            count += 1;
+            written.push(CertificateEntry::new(stores, record, store, None));
         }
     }
-    let bytes = text.into_bytes();
-    Export { manifest: Digest::of(&bytes), files: vec![("ekstores.pem".to_owned(), bytes)], count, left_out }
+    (text, written, left_out)
 }

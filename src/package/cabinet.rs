@@ -5,8 +5,8 @@
 //! unpacking its folder from the start, and TrustedTpm.cab has two thousand members in one folder; so each folder is
 //! given to it as one member, and is cut here.
 
-use std::collections::HashSet;
-use std::io::{Cursor, Read};
+use std::collections::{BTreeMap, HashSet};
+use std::io::{Cursor, Read, Write};
 use std::ops::Range;
 
 /// What an archive may hold. Each limit is far above the largest real package (2,193 members, 5.3 MB, ratio 2).
@@ -353,13 +353,39 @@ fn unpack_folder(cabinet: &[u8], folder: &Folder) -> Result<Vec<u8>, CabinetErro
     }
 }
 
+/// Packs members into a cabinet of one folder, with MSZIP. The same members give the same bytes.
+///
+/// # Errors
+///
+/// [`CabinetError::TooManyMembers`], or [`CabinetError::Data`] if it would be larger than the form allows.
+pub fn pack(members: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, CabinetError> {
+    let damaged = |error: std::io::Error| CabinetError::Data(error.to_string());
+    if members.len() > usize::from(u16::MAX) {
+        return Err(CabinetError::TooManyMembers(members.len()));
+    }
+    // The first day that the form knows: no clock has a say.
+    let date = time::Date::from_calendar_date(1980, time::Month::January, 1).expect("a date");
+    let date = time::PrimitiveDateTime::new(date, time::Time::MIDNIGHT);
+    let mut builder = cab::CabinetBuilder::new();
+    let folder = builder.add_folder(cab::CompressionType::MsZip);
+    for name in members.keys() {
+        folder.add_file(name.as_str()).set_datetime(date);
+    }
+    let mut writer = builder.build(Cursor::new(Vec::new())).map_err(damaged)?;
+    let mut contents = members.values();
+    while let Some(mut file) = writer.next_file().map_err(damaged)? {
+        let content = contents.next().expect("there are as many contents as names");
+        file.write_all(content).map_err(damaged)?;
+    }
+    Ok(writer.finish().map_err(damaged)?.into_inner())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// A cabinet of two small members, made by the `cab` crate.
     fn made(names: &[&str]) -> Vec<u8> {
-        use std::io::Write as _;
         let mut builder = cab::CabinetBuilder::new();
         let folder = builder.add_folder(cab::CompressionType::MsZip);
         for name in names {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Time;
+
 /// The edition of a package: the date at the top of its version.txt. Written as there, `21-November-2024`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -57,6 +59,14 @@ impl FromStr for Edition {
             Some(Self { year, month, day })
         };
         parse().ok_or_else(|| ParseEditionError(text.chars().take(40).collect()))
+    }
+}
+
+impl Edition {
+    /// The edition of this day, UTC.
+    pub fn of(time: Time) -> Self {
+        let (year, month, day) = time.date();
+        Self { year, month, day }
     }
 }
 
