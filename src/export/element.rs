@@ -35,10 +35,15 @@ fn one(id: u32, value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A certificate with its SHA-1 property.
-pub fn write(der: &[u8]) -> Vec<u8> {
+/// A certificate with its SHA-1 property, as the registry has it.
+pub fn write_with_hash(der: &[u8]) -> Vec<u8> {
     let thumbprint = crate::fingerprint::Thumbprint::of(der);
     [one(SHA1_HASH, thumbprint.as_bytes()), one(CERTIFICATE, der)].concat()
+}
+
+/// A certificate alone. Properties are optional, and Wine's crypt32 cannot read those that come first in an `.sst` file.
+pub fn write(der: &[u8]) -> Vec<u8> {
+    one(CERTIFICATE, der)
 }
 
 /// Reads elements until the end, or an element with the id 0. Returns the certificates, in order.

@@ -19,7 +19,7 @@ pub fn write(stores: &Stores, options: &Options) -> Vec<u8> {
     for store in options.stores() {
         for record in options.select(stores, store) {
             let thumbprint = record.certificate.thumbprint().to_upper_hex();
-            let value = data_encoding::HEXUPPER.encode(&element::write(record.certificate.der()));
+            let value = data_encoding::HEXUPPER.encode(&element::write_with_hash(record.certificate.der()));
             let key = format!("{SYSTEM_CERTIFICATES}\\{store}\\Certificates\\{thumbprint}");
             // The item's identity, from its key: the same certificate is the same item in every export.
             let id = Digest::of(key.as_bytes()).to_upper_hex();

@@ -33,7 +33,7 @@ pub(super) fn write(stores: &Stores, options: &Options) -> (Vec<u8>, usize) {
         for record in options.select(stores, store) {
             let thumbprint = record.certificate.thumbprint().to_upper_hex();
             text.push_str(&format!("\r\n[{path}\\Certificates\\{thumbprint}]\r\n\"Blob\"=hex:"));
-            let blob = element::write(record.certificate.der());
+            let blob = element::write_with_hash(record.certificate.der());
             let lines: Vec<String> = blob
                 .chunks(PER_LINE)
                 .map(|line| line.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(","))

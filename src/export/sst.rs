@@ -72,12 +72,17 @@ mod tests {
         let one: &[u8] = &[0x30, 3, 2, 1, 5];
         let file = write([one, &[0x30, 0]]);
         assert_eq!(read(&file), Ok(vec![one, &[0x30, 0]]));
-        let last = file.len() - 13;
-        for at in [20, last] {
+        // The header, an element's encoding, its length.
+        for at in [4, 12, 19] {
             let mut changed = file.clone();
             changed[at] ^= 1;
             assert!(read(&changed).is_err(), "{at}");
         }
+        let with_hash = [&HEADER[..], &element::write_with_hash(one), &END].concat();
+        assert_eq!(read(&with_hash), Ok(vec![one]));
+        let mut changed = with_hash;
+        changed[20] ^= 1;
+        assert_eq!(read(&changed), Err(ElementError::Hash(0)));
         for end in 9..file.len() - 12 {
             let cut = read(&file[..end]);
             assert!(cut.is_err() || cut.is_ok_and(|found| found.len() < 2), "{end}");
