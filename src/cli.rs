@@ -1,10 +1,12 @@
 //! The command line: one file a command, which holds no rule of PKI.
 
+pub mod adcs;
 pub mod add;
 pub mod completions;
 pub mod config;
 pub mod decide;
 pub mod demo;
+pub mod ekpub;
 pub mod error;
 pub mod export;
 pub mod inspect;
@@ -148,6 +150,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     Export(export::ExportArgs),
+    Ekpub(ekpub::EkpubArgs),
+    Adcs(adcs::AdcsArgs),
     Vendors(vendors::VendorsArgs),
     Log(log::LogArgs),
     Demo(demo::DemoArgs),
@@ -293,6 +297,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> Result<Outcome, Error> {
         Command::Status(args) => args.run(&context, ui),
         Command::Verify(args) => args.run(&context, ui),
         Command::Export(args) => args.run(&context, ui),
+        Command::Ekpub(args) => args.run(&context, ui),
+        Command::Adcs(args) => args.run(&context, ui),
         Command::Vendors(args) => args.run(&context, ui),
         Command::Log(args) => args.run(&context, ui),
         Command::Completions(_) | Command::Demo(_) | Command::Inspect(_) => Ok(Outcome::Done),

@@ -6,10 +6,11 @@
 //! | layer | modules | may touch |
 //! |---|---|---|
 //! | L0 words | [`fingerprint`], [`time`], [`oid`], [`vendor`], [`cert`], [`crl`] | bytes |
-//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`cms`], [`package`], [`gaps`], [`export`] | bytes, a generation and a time |
-//! | L2 edges | [`clock`], [`batch`], [`mod@file`], [`fetch`], [`aia`], [`db`], [`sync`], [`crls`], [`review`] | network, disk, clock |
+//! | L1 rules | [`catalogue`], [`log`], [`store`], [`verify`], [`cms`], [`package`], [`gaps`], [`export`], [`adcs`], [`ekpub`] | bytes, a generation and a time |
+//! | L2 edges | [`clock`], [`batch`], [`mod@file`], [`ek_folder`], [`fetch`], [`aia`], [`db`], [`sync`], [`crls`], [`review`] | network, disk, clock |
 //! | L3 faces | [`demo`], [`cli`] | the person at the terminal |
 
+pub mod adcs;
 pub mod aia;
 pub mod batch;
 pub mod catalogue;
@@ -21,6 +22,8 @@ pub mod crl;
 pub mod crls;
 pub mod db;
 pub mod demo;
+pub mod ek_folder;
+pub mod ekpub;
 pub mod export;
 pub mod fetch;
 pub mod file;

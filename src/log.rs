@@ -10,8 +10,8 @@ pub mod event;
 use serde::{Deserialize, Serialize};
 
 pub use crate::log::event::{
-    Event, Origin, PackageRoot, Packaged, Require, Seen, SourceName, Standing, TakenPackage, Withdrawal,
-    Withdrawn,
+    EkpubEntry, Event, Origin, PackageRoot, Packaged, Require, Seen, SourceName, Standing, TakenPackage,
+    Withdrawal, Withdrawn,
 };
 
 use crate::fingerprint::{Digest, Fingerprint};

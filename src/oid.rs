@@ -117,6 +117,13 @@ oids! {
     /// id-kp-timeStamping, RFC 5280 §4.2.1.12.
     TIME_STAMPING = "1.3.6.1.5.5.7.3.8";
 
+    /// 21.32: the endorsement key was trusted on use (MS-WCCE).
+    EK_TRUST_ON_USE = "1.3.6.1.4.1.311.21.32";
+    /// 21.31: the endorsement certificate was verified (MS-WCCE).
+    EK_CERTIFICATE_VERIFIED = "1.3.6.1.4.1.311.21.31";
+    /// 21.30: the endorsement key was verified (MS-WCCE).
+    EK_VERIFIED = "1.3.6.1.4.1.311.21.30";
+
     /// anyExtendedKeyUsage, RFC 5280 §4.2.1.12.
     ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0";
 

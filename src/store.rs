@@ -184,7 +184,10 @@ impl Stores {
             Event::Recovered { source } => {
                 self.sources.remove(source.url.as_str());
             }
-            Event::Exported { .. } | Event::TruncationAccepted { .. } => {}
+            Event::EkpubAdded { .. }
+            | Event::EkpubRemoved { .. }
+            | Event::Exported { .. }
+            | Event::TruncationAccepted { .. } => {}
         }
         self.events = entry.n;
         self.head = digest;

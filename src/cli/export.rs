@@ -243,7 +243,7 @@ impl ExportArgs {
                 }
                 Form::Keylime(_) => ui.hint(format!("in keylime's tenant.conf: tpm_cert_store = {out}")),
                 Form::Reg(_) => {
-                    ui.hint("it only adds; what was distrusted is removed by the script of `export adcs`")
+                    ui.hint("it only adds; what was distrusted is removed by the script of `export adcs`");
                 }
                 _ => {}
             }

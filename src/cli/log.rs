@@ -259,6 +259,8 @@ fn describe(event: &Event) -> String {
         Event::Drifted { source, actual, what, .. } => format!("drift at {source}: {what}, SHA-256 {actual}"),
         Event::FetchFailed { source, detail, .. } => format!("could not fetch {source}: {detail}"),
         Event::Recovered { source } => format!("{source} is sound again"),
+        Event::EkpubAdded { keys, reason } => format!("listed {} endorsement keys: {reason}", keys.len()),
+        Event::EkpubRemoved { keys, reason } => format!("unlisted {} endorsement keys: {reason}", keys.len()),
         Event::Exported { form, generation, count, manifest, .. } => {
             format!("exported generation {generation} as {form}: {count} certificates, SHA-256 {manifest}")
         }

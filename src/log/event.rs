@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::catalogue::Role;
 use crate::cert::quirk::Quirk;
-use crate::fingerprint::{Digest, Fingerprint, KeyFingerprint};
+use crate::fingerprint::{Digest, EkPubHash, Fingerprint, KeyFingerprint};
 use crate::package::Edition;
 use crate::time::Time;
 use crate::vendor::VendorId;
@@ -102,6 +102,20 @@ pub enum Event {
     Recovered {
         /// The source.
         source: SourceName,
+    },
+    /// Keys were put on the Endorsement Key list.
+    EkpubAdded {
+        /// The keys.
+        keys: Vec<EkpubEntry>,
+        /// Why.
+        reason: String,
+    },
+    /// Keys were taken off the Endorsement Key list.
+    EkpubRemoved {
+        /// The keys.
+        keys: Vec<EkPubHash>,
+        /// Why.
+        reason: String,
     },
     /// A generation was handed out.
     Exported {
@@ -288,6 +302,24 @@ pub enum Origin {
     },
 }
 
+/// One key of the Endorsement Key list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EkpubEntry {
+    /// SHA-256 of the DER RSAPublicKey: what the CA looks for.
+    pub ekpub: EkPubHash,
+    /// The device, in the words of whoever added it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Where the key came from: a file, a table, a folder, or the command line.
+    pub source: String,
+    /// The verdict on its certificate, if one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+}
+
 /// Why the root that a package's signature leads to is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -382,6 +414,8 @@ impl Event {
             | Event::PackageRefused { .. }
             | Event::FetchFailed { .. }
             | Event::Recovered { .. }
+            | Event::EkpubAdded { .. }
+            | Event::EkpubRemoved { .. }
             | Event::Exported { .. }
             | Event::TruncationAccepted { .. } => false,
         }

@@ -205,6 +205,14 @@ impl PolicyState {
         Ok(())
     }
 
+    /// Whether a certificate issued next would have `policy` valid for its path if it carried it.
+    pub fn allows(&self, policy: ObjectIdentifier) -> bool {
+        let last = self.graph.as_ref().and_then(|graph| graph.last());
+        last.is_some_and(|level| {
+            level.contains_key(&ANY_POLICY) || level.values().any(|node| node.expected.contains(&policy))
+        })
+    }
+
     /// The wrap-up at the last certificate: RFC 5280 §6.1.5 (a), (b), (g).
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The layer of each top-level module, as the table in `src/lib.rs` and the README have it.
-const LAYERS: [(&str, u8); 27] = [
+const LAYERS: [(&str, u8); 30] = [
     ("fingerprint", 0),
     ("time", 0),
     ("oid", 0),
@@ -18,6 +18,9 @@ const LAYERS: [(&str, u8); 27] = [
     ("cms", 1),
     ("package", 1),
     ("gaps", 1),
+    ("adcs", 1),
+    ("ekpub", 1),
+    ("ek_folder", 2),
     ("export", 1),
     ("clock", 2),
     ("batch", 2),
