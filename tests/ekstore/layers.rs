@@ -41,7 +41,7 @@ const LAYERS: [(&str, u8); 30] = [
 const ALONE: [(&str, &str); 7] = [
     ("sled::", "db/local/index.rs"),
     ("reqwest::", "fetch/http.rs"),
-    ("cab::", "package/cabinet.rs"),
+    ("cab::C", "package/cabinet.rs"),
     ("rustls_pemfile::", "cert/pem.rs"),
     ("io::stdout()", "cli/ui.rs"),
     ("io::stderr()", "cli/ui.rs"),

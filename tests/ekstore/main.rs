@@ -1,9 +1,11 @@
 //! The program as its users meet it, on real certificates and against real peers. One binary, so that it links once.
 
+mod adcs;
 mod crash;
 mod decisions;
 mod demo;
 mod differential;
+mod ekpub;
 mod export;
 mod hostile;
 mod https;
