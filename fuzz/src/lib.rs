@@ -5,6 +5,7 @@ use ekstore::cert::tpm::{DirectoryAttributes, TpmAttributes};
 use ekstore::cert::tpm_public::EkPublic;
 use ekstore::cms::SignedData;
 use ekstore::crl::Crl;
+use ekstore::export::{p7b, reg, sst};
 use ekstore::package::Signature;
 use ekstore::package::cabinet::{self, Limits};
 use ekstore::package::edition::History;
@@ -74,4 +75,21 @@ pub fn package(bytes: &[u8]) {
     }
     let _ = Timestamp::read(bytes, bytes);
     let _ = History::read(bytes);
+}
+
+/// What a CA gives back, and what people bring: serialized stores, registry files, PKCS#7, LDIF, tables of hashes.
+pub fn windows(bytes: &[u8]) {
+    if let Ok(content) = ekstore::adcs::held::read(bytes) {
+        for (_, der) in &content.certificates {
+            let _ = container::read(der);
+        }
+    }
+    let (_, _, _) = (sst::read(bytes), reg::read(bytes), p7b::read(bytes));
+    if let Ok(records) = ekstore::adcs::ldif::read(bytes) {
+        records.iter().for_each(|record| {
+            let _ = ekstore::adcs::template::check(record);
+        });
+    }
+    let _ = ekstore::ekpub::read_table(bytes, "fuzz");
+    let _ = ekstore::adcs::hresult::explain(&String::from_utf8_lossy(bytes));
 }

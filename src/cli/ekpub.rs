@@ -95,6 +95,10 @@ struct AddArgs {
     #[arg(long, value_name = "TEXT")]
     owner: Option<String>,
 
+    /// Where the key comes from [default: the file, the table, or the command line]
+    #[arg(long, value_name = "TEXT")]
+    source: Option<String>,
+
     /// Why
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -362,7 +366,7 @@ impl AddArgs {
             ekpub,
             label: self.label.clone(),
             owner: self.owner.clone(),
-            source: source.to_owned(),
+            source: self.source.as_deref().unwrap_or(source).to_owned(),
             verdict,
         };
         if let Ok(hash) = key.parse::<EkPubHash>() {
@@ -377,6 +381,9 @@ impl AddArgs {
             for row in &mut rows {
                 row.label = row.label.take().or_else(|| self.label.clone());
                 row.owner = row.owner.take().or_else(|| self.owner.clone());
+                if let Some(source) = &self.source {
+                    row.source.clone_from(source);
+                }
             }
             return Ok(rows);
         }

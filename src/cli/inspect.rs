@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::adcs::held;
 use crate::cert::container::{self, Found};
 use crate::cert::ekpub;
 use crate::cert::general_name::GeneralName;
@@ -15,6 +16,7 @@ use crate::cert::tpm_public::EkPublic;
 use crate::cli::error::{Error, Kind, Outcome};
 use crate::cli::ui::Ui;
 use crate::crl::Crl;
+use crate::export::{reg, sst};
 use crate::file;
 use crate::fingerprint::{EkPubHash, Fingerprint, KeyFingerprint, Thumbprint};
 use crate::oid;
@@ -23,7 +25,7 @@ use crate::time::Time;
 
 /// Decode certificates, CRLs, TPM public areas and signed packages: fields, quirks, TPM attributes, EKPub hash, signer
 ///
-/// Reads DER, PEM, raw NV contents and cabinets (TrustedTpm.cab); needs no store. Exits with 1 if a package's signature is
+/// Reads DER, PEM, raw NV contents, .sst, .p7b, registry files and cabinets (TrustedTpm.cab); needs no store. Exits with 1 if a package's signature is
 /// refused, with 3 if a file cannot be read.
 #[derive(clap::Args, Debug)]
 pub struct InspectArgs {
@@ -104,6 +106,9 @@ impl InspectArgs {
 /// Shows what is in one file, whichever of the things this program reads it is.
 fn show(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Error> {
     let name = path.to_string_lossy().into_owned();
+    if sst::looks_like(bytes) || reg::looks_like(bytes) {
+        return show_store(path, bytes, ui);
+    }
     let not_a_certificate = match container::read(bytes) {
         Ok(found) => {
             for found in found {
@@ -130,7 +135,27 @@ fn show(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Error> {
         }
         return Ok(());
     }
+    if held::read(bytes).is_ok_and(|content| !content.certificates.is_empty()) {
+        return show_store(path, bytes, ui);
+    }
     Err(Error::new(Kind::Unknown, format!("{}: {not_a_certificate}", path.display())))
+}
+
+/// Shows the certificates of a Windows store: `.sst`, `.p7b` or a registry file.
+fn show_store(path: &Path, bytes: &[u8], ui: &Ui) -> Result<(), Error> {
+    let wrong = |why: String| Error::new(Kind::Unknown, format!("{}: {why}", path.display()));
+    let content = held::read(bytes).map_err(|error| wrong(error.to_string()))?;
+    for (store, der) in &content.certificates {
+        let place = store.map_or(String::new(), |store| format!(" ({store})"));
+        for found in container::read(der).map_err(|error| wrong(error.to_string()))? {
+            let row = Row::new(format!("{}{place}", path.to_string_lossy()), &found);
+            if ui.is_json() { ui.json(&row) } else { row.print(ui) }
+        }
+    }
+    match content.damaged.first() {
+        Some((_, detail)) => Err(wrong(detail.clone())),
+        None => Ok(()),
+    }
 }
 
 #[derive(Serialize)]

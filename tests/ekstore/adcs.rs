@@ -38,6 +38,9 @@ fn template(name: &str, flag: i64, changes: &[(&str, &str)]) -> String {
     format!("{}\r\n\r\n", lines.join("\r\n"))
 }
 
+/// What is found, the flag, and the other attributes that are not sound.
+type Case<'a> = (&'a str, i64, &'a [(&'a str, &'a str)]);
+
 fn check_template(place: &Place, ldif: &[u8], more: &[&str]) -> Run {
     let file = place.write("template.ldf", ldif);
     let mut command = place.command();
@@ -82,7 +85,7 @@ fn each_single_fault_of_a_template_is_found_with_its_place_in_the_console() {
     let place = Place::new();
     let good = 0x0505_2400;
     let rsa = "msPKI-RA-Application-Policies";
-    let cases: [(&str, i64, &[(&str, &str)]); 14] = [
+    let cases: [Case<'_>; 14] = [
         ("error attestation-off", good & !0x3000, &[]),
         ("warning attestation-preferred", good ^ 0x3000, &[]),
         ("error no-method", good & !0x0e00, &[]),

@@ -117,7 +117,7 @@ fn keys_are_listed_with_verdict_and_reason_and_leave_again() {
 fn the_folder_becomes_equal_to_the_list_and_nothing_else_is_touched() {
     let place = Place::new();
     let hashes: Vec<String> = (0..100).map(|n| format!("{n:064x}")).collect();
-    let table: String = hashes.iter().map(|hash| format!("{hash}\n")).collect();
+    let table = hashes.join("\n");
     let table = place.write("t.csv", table.as_bytes());
     let folder = place.path("list");
     // An existing folder: one hash in capitals, one that is stale, files that are none, a folder with a hash's name.
@@ -166,7 +166,7 @@ fn the_folder_becomes_equal_to_the_list_and_nothing_else_is_touched() {
 #[test]
 fn killed_in_between_the_next_export_goes_on() {
     let place = Place::new();
-    let table: String = (0..30_000).map(|n| format!("{n:064x}\n")).collect();
+    let table = (0..30_000).map(|n| format!("{n:064x}")).collect::<Vec<_>>().join("\n");
     let table = place.write("t.csv", table.as_bytes());
     place
         .run(["ekpub".as_ref(), "add".as_ref(), table.as_os_str(), "--reason".as_ref(), "x".as_ref()])

@@ -7,6 +7,7 @@ mod demo;
 mod differential;
 mod ekpub;
 mod export;
+mod forms;
 mod hostile;
 mod https;
 mod layers;

@@ -37,7 +37,9 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         vec![0, 1, 0, 0x0b, 0, 3, 0, 0xb2, 0, 2, 0xaa, 0xbb, 0, 6, 0, 0x80, 0, 0x43, 0, 0x10, 8, 0];
     area.extend([0, 0, 0, 0, 0, 4, 0xc0, 1, 2, 3]);
     let cabinet = crate::package_maker::cabinet(&[("version.txt", b"1-May-2023"), ("A\\x.cer", &leaf)]);
-    vec![leaf, nv, chain, pem, root.crl(&[1, 2, 3]).expect("made"), area, cabinet]
+    let sst = ekstore::export::sst::write([root.der(), ca.der()]);
+    let p7b = ekstore::export::p7b::write([root.der(), ca.der()]);
+    vec![sst, p7b, leaf, nv, chain, pem, root.crl(&[1, 2, 3]).expect("made"), area, cabinet]
 });
 
 /// A seed with a few bytes changed, put in, taken out, or cut off.
@@ -72,6 +74,7 @@ proptest! {
         targets::tpm_public(&bytes);
         targets::log(&bytes);
         targets::package(&bytes);
+        targets::windows(&bytes);
     }
 
     #[test]
@@ -81,6 +84,7 @@ proptest! {
         targets::tpm_public(&bytes);
         targets::log(&bytes);
         targets::package(&bytes);
+        targets::windows(&bytes);
     }
 
     /// The identity is the exact DER, and nothing is re-encoded: what is decoded is a slice of what was given.
