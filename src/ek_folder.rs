@@ -6,10 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::file::{self, Error};
 use crate::fingerprint::EkPubHash;
+
+/// From so many new hashes on, most are hard links to a few empty files. A million empty files are a million inodes, and
+/// making them takes minutes on a busy file system; names alone are what the CA looks for. Where links are not supported
+/// each is a file of its own.
+const LINK_FROM: usize = 10_000;
+
+/// How many names one empty file has at most: NTFS allows 1,023, ext4 65,000.
+const MOST_LINKS: usize = 1_000;
 
 /// What stands in a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,15 +84,29 @@ pub fn write(folder: &Path, list: &BTreeSet<EkPubHash>, stale: Stale) -> Result<
     fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let held = read(folder)?;
     let mut written = Written::default();
-    for hash in list {
-        if held.hashes.contains_key(hash) {
-            written.kept += 1;
+    let missing: Vec<&EkPubHash> = list.iter().filter(|hash| !held.hashes.contains_key(hash)).collect();
+    written.kept = list.len() - missing.len();
+    // The empty file that the next names are links to, and how many it has.
+    let mut first: Option<(PathBuf, usize)> = None;
+    for hash in &missing {
+        let path = folder.join(hash.to_string());
+        let linked = match &mut first {
+            Some((file, links)) if *links < MOST_LINKS => {
+                *links += 1;
+                fs::hard_link(file, &path).is_ok()
+            }
+            _ => false,
+        };
+        if linked {
+            written.added += 1;
             continue;
         }
-        let path = folder.join(hash.to_string());
         // Not over something that came in between; a folder of that name is no hash, and is not touched.
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => written.added += 1,
+            Ok(_) => {
+                written.added += 1;
+                first = (missing.len() >= LINK_FROM).then_some((path, 1));
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_file() => written.kept += 1,
             Err(source) => return Err(Error::io("create", &path, source)),
         }
