@@ -83,6 +83,12 @@ impl Report {
     }
 }
 
+/// Whether a certificate is a root: it names itself as issuer, and its own key signed it. A CA that was renewed under its own
+/// name with another key is none.
+pub fn is_root(ca: &Certificate) -> bool {
+    ca.is_self_issued() && algorithms::signed_by(ca, &ca.key()).is_ok()
+}
+
 /// Puts certificates into order, from the issuing CA up; what is not part of its chain is left out.
 ///
 /// # Errors
@@ -104,7 +110,7 @@ pub fn order(certificates: &[Certificate]) -> Result<Vec<Certificate>, ChainErro
     };
     while chain.len() < LONGEST {
         let last = chain.last().expect("the chain starts with one");
-        if last.is_self_issued() {
+        if is_root(last) {
             break;
         }
         let Some(next) = cas.iter().find(|ca| issued(ca, last) && !chain.contains(ca)) else { break };
@@ -113,8 +119,11 @@ pub fn order(certificates: &[Certificate]) -> Result<Vec<Certificate>, ChainErro
     Ok(chain)
 }
 
-/// Checks a chain, from the issuing CA up, for the policies of `methods` as of `at`.
+/// Checks a chain, from the issuing CA up, for the policies of `methods` as of `at`. With no method stated it is not known
+/// which are used: a CA that allows none is then an error, one that allows some a warning.
 pub fn check(chain: &[Certificate], methods: &[Method], at: Time) -> Report {
+    let stated = !methods.is_empty();
+    let methods = if stated { methods } else { &Method::ALL };
     let wanted: Vec<ObjectIdentifier> = methods.iter().map(|method| method.policy()).collect();
     let mut report = Report {
         chain: chain.iter().map(describe).collect(),
@@ -126,12 +135,12 @@ pub fn check(chain: &[Certificate], methods: &[Method], at: Time) -> Report {
         report.findings.push(Finding { rule, severity, fingerprint: certificate.fingerprint(), detail });
     };
     let top = chain.last().expect("a chain has a certificate");
-    if !top.is_self_issued() {
+    if !is_root(top) {
         let detail =
             format!("the chain ends at {}; its issuer {} was not given", top.subject(), top.issuer());
         find("incomplete", Severity::Error, top, detail);
     }
-    let below_root: Vec<&Certificate> = chain.iter().filter(|ca| !ca.is_self_issued()).collect();
+    let below_root: Vec<&Certificate> = chain.iter().filter(|ca| !is_root(ca)).collect();
     let mut lacks = false;
     for (position, ca) in chain.iter().enumerate() {
         let validity = ca.validity();
@@ -149,7 +158,7 @@ pub fn check(chain: &[Certificate], methods: &[Method], at: Time) -> Report {
             let detail = format!("pathLen {limit} allows {limit} CAs below it, the chain has {below}");
             find("path-len", Severity::Error, ca, detail);
         }
-        if ca.is_self_issued() {
+        if is_root(ca) {
             continue;
         }
         match ca.policies() {
@@ -163,6 +172,8 @@ pub fn check(chain: &[Certificate], methods: &[Method], at: Time) -> Report {
                     .collect();
                 if !missing.is_empty() {
                     lacks = true;
+                    let some = !stated && missing.len() < wanted.len();
+                    let severity = if some { Severity::Warning } else { Severity::Error };
                     let has = if policies.is_empty() {
                         "has no issuance policies"
                     } else {
@@ -173,7 +184,7 @@ pub fn check(chain: &[Certificate], methods: &[Method], at: Time) -> Report {
                          CAPolicy.inf, and its parent must not drop the extension",
                         missing.join(", ")
                     );
-                    find("no-policies", Severity::Error, ca, detail);
+                    find("no-policies", severity, ca, detail);
                 }
             }
             Err(error) => find("malformed", Severity::Error, ca, error.to_string()),
@@ -191,7 +202,8 @@ pub fn check(chain: &[Certificate], methods: &[Method], at: Time) -> Report {
             report.allowed.push(method);
         }
     }
-    let blocked = methods.iter().any(|method| !report.allowed.contains(method));
+    let allowed = methods.iter().filter(|method| report.allowed.contains(method)).count();
+    let blocked = if stated { allowed < methods.len() } else { allowed == 0 };
     if blocked && !lacks {
         report.findings.push(Finding {
             rule: "policies-blocked",
@@ -210,7 +222,7 @@ fn describe(ca: &Certificate) -> Ca {
     Ca {
         fingerprint: ca.fingerprint(),
         subject: ca.subject().to_string(),
-        is_root: ca.is_self_issued(),
+        is_root: is_root(ca),
         policies: ca
             .policies()
             .ok()

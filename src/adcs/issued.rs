@@ -4,6 +4,7 @@ use der::asn1::ObjectIdentifier;
 use serde::Serialize;
 
 use crate::adcs::Method;
+use crate::adcs::chain::is_root;
 use crate::cert::Certificate;
 use crate::fingerprint::Fingerprint;
 use crate::time::Time;
@@ -81,7 +82,7 @@ fn refusal(
     at: Time,
 ) -> Option<String> {
     let mut trust = TrustStore::default();
-    for root in chain.iter().filter(|certificate| certificate.is_self_issued()) {
+    for root in chain.iter().filter(|certificate| is_root(certificate)) {
         trust.add_anchor(Anchor { certificate: root.clone(), sha1: false, manufacturers: None });
     }
     let policies = PolicyInputs { acceptable: vec![policy], explicit: true, ..PolicyInputs::default() };
@@ -91,8 +92,7 @@ fn refusal(
         Policy { revocation: Mode::Off, chain: inputs, ..Policy::default() },
         CrlSet::default(),
     );
-    let extra: Vec<Certificate> =
-        chain.iter().filter(|certificate| !certificate.is_self_issued()).cloned().collect();
+    let extra: Vec<Certificate> = chain.iter().filter(|certificate| !is_root(certificate)).cloned().collect();
     let found = Search::new(&verifier, &extra, at).run(certificate);
     found.failures.first().map(|failure| match failure.reason {
         Reason::Policy => {

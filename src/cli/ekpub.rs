@@ -132,6 +132,10 @@ struct ExportArgs {
     /// Prune also if the list is empty, so that no hash is left
     #[arg(long, requires = "prune")]
     prune_all: bool,
+
+    /// Change nothing; exit with 1 if the folder is not there or is not equal to the list
+    #[arg(long, conflicts_with = "prune")]
+    check: bool,
 }
 
 #[derive(Serialize)]
@@ -561,6 +565,9 @@ impl ExportArgs {
             .with_hint("is it the right store? --prune-all does it all the same"));
         }
         let hashes: BTreeSet<EkPubHash> = list.hashes().collect();
+        if self.check {
+            return check(&self.dir, &hashes, ui);
+        }
         let stale = if self.prune { Stale::Remove } else { Stale::Keep };
         let written = ek_folder::write(&self.dir, &hashes, stale)?;
         let mut text = String::with_capacity(hashes.len() * 65);
@@ -609,4 +616,41 @@ impl ExportArgs {
         }
         Ok(Outcome::Done)
     }
+}
+
+#[derive(Serialize)]
+struct CheckRow {
+    dir: String,
+    reachable: bool,
+    listed: usize,
+    missing: Vec<EkPubHash>,
+    stale: Vec<EkPubHash>,
+    other_files: usize,
+}
+
+/// Compares a folder with the list.
+fn check(folder: &Path, list: &BTreeSet<EkPubHash>, ui: &Ui) -> Result<Outcome, Error> {
+    let reachable = folder.is_dir();
+    let held = ek_folder::read(folder)?;
+    let row = CheckRow {
+        dir: folder.to_string_lossy().into_owned(),
+        reachable,
+        listed: list.len(),
+        missing: list.iter().filter(|hash| !held.hashes.contains_key(hash)).copied().collect(),
+        stale: held.hashes.keys().filter(|hash| !list.contains(hash)).copied().collect(),
+        other_files: held.others,
+    };
+    let equal = reachable && row.missing.is_empty() && row.stale.is_empty();
+    if ui.is_json() {
+        ui.json(&row);
+    } else if reachable {
+        for (hashes, word) in [(&row.missing, "missing"), (&row.stale, "stale")] {
+            hashes.iter().for_each(|hash| ui.line(format!("{:<7} {hash}", ui.tone(Tone::Bad, word))));
+        }
+        let (missing, stale) = (row.missing.len(), row.stale.len());
+        ui.line(format!("{}: {} listed, {missing} missing, {stale} stale", row.dir, row.listed));
+    } else {
+        ui.line(format!("{} {} is not a folder that can be reached", ui.tone(Tone::Bad, "missing"), row.dir));
+    }
+    Ok(if equal { Outcome::Done } else { Outcome::No })
 }

@@ -67,6 +67,13 @@ impl ReviewArgs {
                 ui.line(format!("    quirks    {}", quirks.join(", ")));
             }
         }
+        let aside = stores
+            .records()
+            .filter(|record| record.placement.purpose == Purpose::Aik && asks(&stores, record))
+            .count();
+        if purpose == purpose::Purpose::Ek && aside > 0 {
+            ui.note(format!("{aside} AIK CAs wait too: `ekstore review --purpose aik`"));
+        }
         if waiting.is_empty() {
             ui.note("nothing waits for a decision");
         } else {
@@ -74,6 +81,11 @@ impl ReviewArgs {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// Whether a reviewer is asked about a record.
+fn asks(stores: &Stores, record: &Record) -> bool {
+    stores.state(record) == State::Candidate || record.placement.flags.contains(&Flag::Withdrawn)
 }
 
 /// An origin in words.

@@ -195,6 +195,11 @@ fn a_subordinate_ca_without_policies_is_found_whatever_its_root_has() {
     let files = [some.certificate.as_path(), root.certificate.as_path()];
     check_chain(&place, &files, &["--method", "certificate"]).expect(0);
     check_chain(&place, &files, &["--method", "key"]).expect(1);
+    let row = check_chain(&place, &files, &[]).expect(0).row();
+    assert_eq!(
+        (rules(&row), &row["allowed"]),
+        (vec!["warning no-policies".to_owned()], &serde_json::json!(["certificate"]))
+    );
     let low = make(&place, "low", Some(&bare), &[CA, SIGN, ALL]);
     let files = [low.certificate.as_path(), bare.certificate.as_path(), root.certificate.as_path()];
     let row = check_chain(&place, &files, &[]).expect(1).row();

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use ekstore::export::{reg, sst};
-use ekstore::fingerprint::Fingerprint;
+use ekstore::export::{element, reg, sst};
+use ekstore::fingerprint::{Fingerprint, Thumbprint};
 use ekstore::package::cabinet::Limits;
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair};
 use serde_json::Value;
@@ -350,6 +350,15 @@ fn hostile_names_are_data_in_every_form() {
     let xml = String::from_utf8(read("ekstores-gpp.xml")).expect("UTF-8");
     assert_eq!((xml.matches("<Registry ").count(), xml.matches("<Properties ").count()), (count, count));
     assert!(xml.is_ascii() && !xml.contains("<!--"));
+    for item in xml.split("<Properties ").skip(1) {
+        let field = |name: &str| {
+            let (_, rest) = item.split_once(&format!("{name}=\"")).expect(name);
+            rest.split_once('"').expect("a value").0
+        };
+        let blob = data_encoding::HEXUPPER.decode(field("value").as_bytes()).expect("hexadecimal");
+        let certificates = element::read(&blob).expect("elements");
+        assert!(field("key").ends_with(&Thumbprint::of(certificates[0]).to_upper_hex()));
+    }
     let registry = reg::read(&read("ekstores.reg")).expect("a registry file");
     assert_eq!(registry.keys().map(String::as_str).collect::<Vec<_>>(), ["EKCA", "EKROOT"]);
     assert_eq!(registry["EKROOT"].iter().filter(|found| found.der.is_ok()).count(), count);

@@ -20,7 +20,7 @@ pub struct CheckChainArgs {
     #[arg(required = true, value_name = "CERT")]
     files: Vec<PathBuf>,
 
-    /// The methods whose policies must be valid [default: all three]
+    /// The methods whose policies must be valid [default: at least one; those that are not are warnings]
     #[arg(long, value_enum)]
     method: Vec<MethodArg>,
 
@@ -39,11 +39,7 @@ impl CheckChainArgs {
         let certificates = certificates(&self.files)?;
         let ordered =
             chain::order(&certificates).map_err(|error| Error::new(Kind::Unknown, error.to_string()))?;
-        let methods: Vec<Method> = if self.method.is_empty() {
-            Method::ALL.to_vec()
-        } else {
-            self.method.iter().map(|method| Method::from(*method)).collect()
-        };
+        let methods: Vec<Method> = self.method.iter().map(|method| Method::from(*method)).collect();
         let report = chain::check(&ordered, &methods, self.at.unwrap_or_else(|| System.now()));
         if ui.is_json() {
             ui.json(&report);
