@@ -188,6 +188,13 @@ fn t26_every_tampering_is_refused_with_its_own_reason() {
         changed[at] ^= 0x01;
         refuse(&changed, if (24..26).contains(&at) { "not-a-cabinet" } else { "altered" });
     }
+    for (at, code) in [(0, "not-a-cabinet"), (3, "not-a-cabinet"), (8, "layout"), (11, "not-a-cabinet")] {
+        let mut changed = good.clone();
+        changed[at] ^= 0x01;
+        refuse(&changed, code);
+    }
+    refuse(b"", "not-a-cabinet");
+    refuse(&good[..2000], "not-a-cabinet");
     // Bytes that are not signed, but that a reader acts on: reserved1, iCabinet, cbCFHeader, the reserve.
     for at in [4, 34, 36, 38, 39, 40, 52, 55] {
         let mut changed = good.clone();

@@ -12,8 +12,8 @@ use crate::cli::ui::{Tone, Ui};
 use crate::file;
 use crate::fingerprint::Fingerprint;
 use crate::log::{SourceName, TakenPackage};
+use crate::package::PACKAGE_CAP;
 use crate::package::comparison::{Comparison, Disagreement};
-use crate::package::{PACKAGE_CAP, cabinet};
 use crate::store::{StoreName, Stores};
 use crate::sync::package::{Allowances, InventoryReport, Offered, Refusal, Taken, take};
 use crate::sync::{self, Move, PackageOutcome, PackageReport};
@@ -98,9 +98,6 @@ impl PackageArgs {
             }
         }
         let bytes = file::read(path, PACKAGE_CAP)?;
-        if !cabinet::looks_like(&bytes) {
-            return Err(Error::new(Kind::Unknown, format!("{} is not a cabinet file", path.display())));
-        }
         let Some((vendor, entry)) = context.catalogue.packages().next() else {
             return Err(Error::new(Kind::Usage, "the catalogue has no signed package")
                 .with_hint("docs/catalogue.md tells how a [[signed-package]] is written"));
