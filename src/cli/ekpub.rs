@@ -1,32 +1,26 @@
 //! `ekpub`: the Endorsement Key list, for attestation with high assurance.
 
+mod add;
+mod export;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
 
-use crate::adcs::plan;
 use crate::cert::container;
-use crate::cert::tpm::TpmAttributes;
 use crate::cert::tpm_public::EkPublic;
 use crate::cert::{Certificate, ekpub};
 use crate::cli::Context;
 use crate::cli::error::{Error, Kind, Outcome};
-use crate::cli::ui::{Tone, Ui};
-use crate::clock::{Clock, System};
-use crate::crls;
-use crate::db::Check;
-use crate::ek_folder::{self, Stale};
-use crate::ekpub::{List, read_table};
+use crate::cli::ui::Ui;
+use crate::ek_folder;
+use crate::ekpub::List;
 use crate::file;
-use crate::fingerprint::{Digest, EkPubHash, Fingerprint};
+use crate::fingerprint::{EkPubHash, Fingerprint};
 use crate::log::{EkpubEntry, Event};
 use crate::time::Time;
-use crate::verify::revocation::CrlSet;
-use crate::verify::trust::TrustStore;
-use crate::verify::verdict::Verdict;
-use crate::verify::{Moment, Policy, Verifier};
 
 /// Keep the list of known endorsement keys (EKPub hashes), and make the folder that the CA reads it from
 ///
@@ -46,7 +40,7 @@ enum Verb {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    Add(AddArgs),
+    Add(add::AddArgs),
     /// Take keys off the list
     Remove {
         /// Hashes, or files with certificates or public keys
@@ -77,65 +71,7 @@ enum Verb {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    Export(ExportArgs),
-}
-
-/// Put keys on the list: from EK certificates (the verdict is recorded), public keys, hashes, or a CSV table
-#[derive(clap::Args, Debug)]
-struct AddArgs {
-    /// Files with EK certificates or public keys, CSV tables (ekpub,label,owner), or hashes of 64 digits
-    #[arg(required = true, value_name = "FILE|HASH")]
-    keys: Vec<String>,
-
-    /// The device
-    #[arg(long, value_name = "TEXT")]
-    label: Option<String>,
-
-    /// Whose it is
-    #[arg(long, value_name = "TEXT")]
-    owner: Option<String>,
-
-    /// Where the key comes from [default: the file, the table, or the command line]
-    #[arg(long, value_name = "TEXT")]
-    source: Option<String>,
-
-    /// Why
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-
-    /// Take only keys whose certificate is given and has this verdict
-    #[arg(long, value_enum)]
-    require: Option<RequireArg>,
-
-    /// The time to judge certificates at [default: now]
-    #[arg(long, value_name = "TIME")]
-    at: Option<Time>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum RequireArg {
-    /// Trusted by EKROOT and EKCA
-    Trusted,
-}
-
-/// Make a folder equal to the list: an empty file for each hash; other files are not touched
-#[derive(clap::Args, Debug)]
-struct ExportArgs {
-    /// The folder
-    #[arg(long, value_name = "DIR")]
-    dir: PathBuf,
-
-    /// Remove hashes that are not in the list; without it they are counted and stay
-    #[arg(long)]
-    prune: bool,
-
-    /// Prune also if the list is empty, so that no hash is left
-    #[arg(long, requires = "prune")]
-    prune_all: bool,
-
-    /// Change nothing; exit with 1 if the folder is not there or is not equal to the list
-    #[arg(long, conflicts_with = "prune")]
-    check: bool,
+    Export(export::ExportArgs),
 }
 
 #[derive(Serialize)]
@@ -167,21 +103,6 @@ struct ChangeRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'a str>,
 }
-
-#[derive(Serialize)]
-struct ExportRow {
-    dir: String,
-    listed: usize,
-    kept: usize,
-    added: usize,
-    stale: usize,
-    removed: usize,
-    list_sha256: Digest,
-    register: Vec<String>,
-}
-
-/// The most that is read of a table: 1 GiB, five million rows with a label each.
-const TABLE_CAP: u64 = 1 << 30;
 
 /// One key that was read from a file.
 struct Key {
@@ -292,149 +213,6 @@ fn named(keys: &[String]) -> Result<Vec<EkPubHash>, Error> {
 
 fn current(context: &Context) -> Result<List, Error> {
     Ok(List::fold(&context.database().log()?))
-}
-
-impl AddArgs {
-    fn run(&self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
-        check_reason(&self.reason)?;
-        let list = current(context)?;
-        let mut entries: Vec<EkpubEntry> = Vec::new();
-        let mut verifier = None;
-        for key in &self.keys {
-            entries.extend(self.read(key, context, &mut verifier, ui)?);
-        }
-        let mut refused = false;
-        if self.require.is_some() {
-            for entry in entries.iter().filter(|entry| entry.verdict.as_deref() != Some("trusted")) {
-                refused = true;
-                let verdict = entry.verdict.as_deref();
-                if ui.is_json() {
-                    ui.json(&ChangeRow { ekpub_sha256: entry.ekpub, outcome: "refused", verdict });
-                } else {
-                    let verdict = verdict.unwrap_or("no certificate was given");
-                    ui.line(format!(
-                        "{} {} {}: {verdict}",
-                        ui.tone(Tone::Bad, "refused"),
-                        entry.ekpub,
-                        entry.source
-                    ));
-                }
-            }
-        }
-        if refused {
-            ui.hint("nothing was added; `ekstore verify` tells why a certificate is not trusted");
-            return Ok(Outcome::No);
-        }
-        let mut seen = BTreeSet::new();
-        entries.retain(|entry| seen.insert(entry.ekpub));
-        let (known, new): (Vec<_>, Vec<_>) = entries
-            .into_iter()
-            .partition(|entry| list.get(entry.ekpub).is_some_and(|listed| same(&listed.entry, entry)));
-        record_added(context, &new, &self.reason)?;
-        if ui.is_json() {
-            for (entries, outcome) in [(&known, "listed-already"), (&new, "added")] {
-                for entry in entries {
-                    let verdict = entry.verdict.as_deref();
-                    ui.json(&ChangeRow { ekpub_sha256: entry.ekpub, outcome, verdict });
-                }
-            }
-        } else {
-            for entry in &new {
-                let verdict =
-                    entry.verdict.as_deref().map_or(String::new(), |verdict| format!(" ({verdict})"));
-                ui.detail(format!("added {}{verdict}", entry.ekpub));
-            }
-            ui.line(format!("{} added, {} listed already", new.len(), known.len()));
-        }
-        let doubtful =
-            new.iter().filter(|entry| entry.verdict.as_deref().is_some_and(|verdict| verdict != "trusted"));
-        let doubtful = doubtful.count();
-        if doubtful > 0 {
-            ui.warning(format!(
-                "{doubtful} of them have a certificate that is not trusted; the list takes a person's word for it \
-                 (--require trusted does not)"
-            ));
-        }
-        Ok(Outcome::Done)
-    }
-
-    /// The entries that one argument stands for.
-    fn read(
-        &self,
-        key: &str,
-        context: &Context,
-        verifier: &mut Option<Verifier>,
-        ui: &Ui,
-    ) -> Result<Vec<EkpubEntry>, Error> {
-        let entry = |ekpub, source: &str, verdict| EkpubEntry {
-            ekpub,
-            label: self.label.clone(),
-            owner: self.owner.clone(),
-            source: self.source.as_deref().unwrap_or(source).to_owned(),
-            verdict,
-        };
-        if let Ok(hash) = key.parse::<EkPubHash>() {
-            return Ok(vec![entry(hash, "command line", None)]);
-        }
-        let path = Path::new(key);
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-            let bytes = file::read(path, TABLE_CAP)?;
-            let mut rows = read_table(&bytes, &format!("table {name}"))
-                .map_err(|error| Error::new(Kind::Unknown, format!("{}: {error}", path.display())))?;
-            for row in &mut rows {
-                row.label = row.label.take().or_else(|| self.label.clone());
-                row.owner = row.owner.take().or_else(|| self.owner.clone());
-                if let Some(source) = &self.source {
-                    row.source.clone_from(source);
-                }
-            }
-            return Ok(rows);
-        }
-        let keys = read_keys(path)?;
-        warn_about_kind(&keys, ui);
-        let mut entries = Vec::new();
-        for key in keys {
-            let verdict = match &key.certificate {
-                Some(certificate) => Some(self.judge(certificate, context, verifier)?),
-                None => None,
-            };
-            let model = key.certificate.as_ref().and_then(|certificate| TpmAttributes::of(certificate).model);
-            let mut entry = entry(key.hash, &format!("file {name}"), verdict);
-            entry.label = entry.label.or(model);
-            entries.push(entry);
-        }
-        Ok(entries)
-    }
-
-    fn judge(
-        &self,
-        certificate: &Certificate,
-        context: &Context,
-        verifier: &mut Option<Verifier>,
-    ) -> Result<String, Error> {
-        if verifier.is_none() {
-            let stores = context.database().load(Check::Quick)?;
-            let mut set = CrlSet::default();
-            let (crls, _) = crls::load(&context.store)?;
-            crls.into_iter().for_each(|crl| set.add(crl));
-            let trust = TrustStore::new(&stores, &context.catalogue);
-            *verifier = Some(Verifier::new(trust, Policy::default(), set));
-        }
-        let verifier = verifier.as_ref().expect("it was made above");
-        let at = Moment::At(self.at.unwrap_or_else(|| System.now()));
-        Ok(match verifier.verify(certificate, &[], at, None).verdict {
-            Verdict::Trusted => "trusted",
-            Verdict::Untrusted => "untrusted",
-            Verdict::Undetermined => "undetermined",
-        }
-        .to_owned())
-    }
-}
-
-/// Whether nothing new is said about a key.
-fn same(listed: &EkpubEntry, new: &EkpubEntry) -> bool {
-    listed.label == new.label && listed.owner == new.owner && listed.verdict == new.verdict
 }
 
 fn record_added(context: &Context, entries: &[EkpubEntry], reason: &str) -> Result<(), Error> {
@@ -551,106 +329,4 @@ fn import(
         ui.warning(format!("{} other files are no hashes, and were passed over", held.others));
     }
     Ok(Outcome::Done)
-}
-
-impl ExportArgs {
-    fn run(&self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
-        let log = context.database().log()?;
-        let list = List::fold(&log);
-        if list.is_empty() && self.prune && !self.prune_all {
-            return Err(Error::new(
-                Kind::No,
-                "the list is empty, so --prune would remove every hash of the folder",
-            )
-            .with_hint("is it the right store? --prune-all does it all the same"));
-        }
-        let hashes: BTreeSet<EkPubHash> = list.hashes().collect();
-        if self.check {
-            return check(&self.dir, &hashes, ui);
-        }
-        let stale = if self.prune { Stale::Remove } else { Stale::Keep };
-        let written = ek_folder::write(&self.dir, &hashes, stale)?;
-        let mut text = String::with_capacity(hashes.len() * 65);
-        for hash in &hashes {
-            text.push_str(&hash.to_string());
-            text.push('\n');
-        }
-        let digest = Digest::of(text.as_bytes());
-        if written.added + written.removed > 0 {
-            context.database().append(&context.author(), &mut |stores| {
-                vec![Event::Exported {
-                    form: "ekpub".to_owned(),
-                    generation: stores.generation(),
-                    options: if self.prune { "pruned".to_owned() } else { String::new() },
-                    count: hashes.len(),
-                    manifest: digest,
-                }]
-            })?;
-        }
-        let register = plan::register(r"C:\EKPubList");
-        let row = ExportRow {
-            dir: self.dir.to_string_lossy().into_owned(),
-            listed: hashes.len(),
-            kept: written.kept,
-            added: written.added,
-            stale: written.stale,
-            removed: written.removed,
-            list_sha256: digest,
-            register,
-        };
-        if ui.is_json() {
-            ui.json(&row);
-        } else {
-            ui.line(format!(
-                "{}: {} hashes, {} added, {} removed",
-                row.dir, row.listed, row.added, row.removed
-            ));
-            ui.line("on the CA, once, with the folder's own place:");
-            row.register.iter().for_each(|command| ui.line(format!("  {command}")));
-        }
-        if row.stale > row.removed {
-            ui.warning(format!(
-                "{} hashes in the folder are not in the list, and let their TPMs attest; --prune removes them",
-                row.stale - row.removed
-            ));
-        }
-        Ok(Outcome::Done)
-    }
-}
-
-#[derive(Serialize)]
-struct CheckRow {
-    dir: String,
-    reachable: bool,
-    listed: usize,
-    missing: Vec<EkPubHash>,
-    stale: Vec<EkPubHash>,
-    other_files: usize,
-}
-
-/// Compares a folder with the list.
-fn check(folder: &Path, list: &BTreeSet<EkPubHash>, ui: &Ui) -> Result<Outcome, Error> {
-    let reachable = folder.is_dir();
-    let held = ek_folder::read(folder)?;
-    let row = CheckRow {
-        dir: folder.to_string_lossy().into_owned(),
-        reachable,
-        listed: list.len(),
-        missing: list.iter().filter(|hash| !held.hashes.contains_key(hash)).copied().collect(),
-        stale: held.hashes.keys().filter(|hash| !list.contains(hash)).copied().collect(),
-        other_files: held.others,
-    };
-    let equal = reachable && row.missing.is_empty() && row.stale.is_empty();
-    if ui.is_json() {
-        ui.json(&row);
-    } else if reachable {
-        for (hashes, word) in [(&row.missing, "missing"), (&row.stale, "stale")] {
-            hashes.iter().for_each(|hash| ui.line(format!("{:<7} {hash}", ui.tone(Tone::Bad, word))));
-        }
-        let (missing, stale) = (row.missing.len(), row.stale.len());
-        ui.line(format!("{}: {} listed, {missing} missing, {stale} stale", row.dir, row.listed));
-    } else {
-        ui.line(format!("{} {} is not a folder that can be reached", ui.tone(Tone::Bad, "missing"), row.dir));
-    }
-    Ok(if equal { Outcome::Done } else { Outcome::No })
 }

@@ -144,6 +144,8 @@ pub struct Trusted {
 
 /// The size of the header's reserve in a signed cabinet.
 const RESERVE: u16 = 20;
+/// The header of a signed cabinet alone.
+const SMALLEST: usize = 60;
 /// What its first four octets are.
 const RESERVE_START: u32 = 0x0010_0000;
 /// The signature is padded with zeros to a multiple of this.
@@ -165,7 +167,7 @@ fn layout(bytes: &[u8]) -> Result<(usize, &[u8]), SignatureError> {
         (header.reserve == (RESERVE, 0, 0), "the size of the reserve"),
         (word(40) == RESERVE_START, "the start of the reserve"),
         (word(52) == 0, "the end of the reserve"),
-        (word(44) == header.size, "the place of the signature"),
+        (word(44) == header.size && header.size as usize >= SMALLEST, "the place of the signature"),
     ] {
         if !sound {
             return Err(SignatureError::Layout(what));
@@ -327,5 +329,27 @@ fn chain(
     match other {
         Some(ca) => Err(format!("the extKeyUsage of {} does not cover {name}", ca.subject())),
         None => Ok(chain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_that_lies_within_the_header_is_refused() {
+        for end in [0_u32, 12, 40, 55, 59] {
+            let mut bytes = vec![0; 100];
+            bytes[..4].copy_from_slice(b"MSCF");
+            bytes[8..12].copy_from_slice(&end.to_le_bytes());
+            bytes[24..26].copy_from_slice(&[3, 1]);
+            bytes[30] = 4;
+            bytes[36] = 20;
+            bytes[40..44].copy_from_slice(&RESERVE_START.to_le_bytes());
+            bytes[44..48].copy_from_slice(&end.to_le_bytes());
+            bytes[48..52].copy_from_slice(&(100 - end).to_le_bytes());
+            let refused = layout(&bytes).map(|(end, _)| end);
+            assert_eq!(refused, Err(SignatureError::Layout("the place of the signature")), "{end}");
+        }
     }
 }
