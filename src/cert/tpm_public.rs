@@ -32,7 +32,7 @@ pub enum EkPublic {
 pub enum EkPublicError {
     /// It is none of the forms that are read.
     #[error(
-        "not a public key: neither TPM2B_PUBLIC, TPMT_PUBLIC, SubjectPublicKeyInfo in DER or PEM, nor a certificate"
+        "not a public key: neither TPM2B_PUBLIC, TPMT_PUBLIC, SubjectPublicKeyInfo or RSAPublicKey in DER or PEM, nor a certificate"
     )]
     Unknown,
     /// It is a public area, but of a kind that EKs are not.
@@ -45,7 +45,8 @@ const TPM_ALG_NULL: u16 = 0x0010;
 const TPM_ALG_ECC: u16 = 0x0023;
 
 impl EkPublic {
-    /// Reads TPM2B_PUBLIC, TPMT_PUBLIC, a SubjectPublicKeyInfo in DER or PEM, or the key of a certificate.
+    /// Reads TPM2B_PUBLIC, TPMT_PUBLIC, a SubjectPublicKeyInfo or a bare RSAPublicKey in DER or PEM, or the key of a
+    /// certificate.
     ///
     /// # Errors
     ///
@@ -59,8 +60,12 @@ impl EkPublic {
         if let Some(info) = pem::read_public_key(bytes) {
             return Self::from_info(&info).ok_or(EkPublicError::Unknown);
         }
+        // What Windows' Get-TpmEndorsementKeyInfo shows as PublicKey, and `openssl rsa -RSAPublicKey_out`.
+        if let Some(key) = pem::decode_block(bytes, &["RSA PUBLIC KEY"]) {
+            return Self::from_rsa(&key).ok_or(EkPublicError::Unknown);
+        }
         if bytes.first() == Some(&0x30)
-            && let Some(key) = Self::from_info(bytes)
+            && let Some(key) = Self::from_info(bytes).or_else(|| Self::from_rsa(bytes))
         {
             return Ok(key);
         }
@@ -118,6 +123,14 @@ impl EkPublic {
                 [vec![0x04], padded(x), padded(y)].concat()
             }
         }
+    }
+
+    /// A bare RSAPublicKey (RFC 8017 A.1.1).
+    fn from_rsa(key: &[u8]) -> Option<Self> {
+        let mut outer = Cursor::new(key);
+        let whole = outer.expect(der::Tag::Sequence, "RSAPublicKey").ok()?;
+        let bits = whole.whole;
+        Self::of(&PublicKey { info: bits, algorithm: oid::RSA_ENCRYPTION.as_bytes(), parameters: &[], bits })
     }
 
     fn from_info(info: &[u8]) -> Option<Self> {

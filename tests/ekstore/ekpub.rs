@@ -37,7 +37,7 @@ fn a_key_has_one_hash_in_whatever_form_it_comes() {
         return;
     }
     let public = place.path("public.pem");
-    let arguments: [&std::ffi::OsStr; 8] = [
+    let pem = openssl(&[
         "x509".as_ref(),
         "-inform".as_ref(),
         "DER".as_ref(),
@@ -45,11 +45,20 @@ fn a_key_has_one_hash_in_whatever_form_it_comes() {
         root.as_os_str(),
         "-pubkey".as_ref(),
         "-noout".as_ref(),
-        "-nameopt".as_ref(),
-    ];
-    let pem = openssl(&arguments[..7]);
+    ]);
     std::fs::write(&public, pem).expect("written");
     assert_eq!(hash(&public), VECTOR);
+    // SubjectPublicKeyInfo in DER; a bare RSAPublicKey, as Windows shows it, in DER and PEM.
+    for more in [&["-outform", "DER"][..], &["-RSAPublicKey_out", "-outform", "DER"], &["-RSAPublicKey_out"]]
+    {
+        let out = place.path("key");
+        let mut words: Vec<&std::ffi::OsStr> =
+            vec!["rsa".as_ref(), "-pubin".as_ref(), "-in".as_ref(), public.as_os_str()];
+        words.extend(more.iter().map(std::ffi::OsStr::new));
+        words.extend(["-out".as_ref(), out.as_os_str()]);
+        openssl(&words);
+        assert_eq!(hash(&out), VECTOR, "{more:?}");
+    }
     // The same TPM: the certificate alone, and as NV contents with header and padding.
     let Some(folder) = shared("real/ek") else { return };
     for (one, other) in [
