@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Place, Run, copy_folder, openssl, peer, shared, text};
+use crate::support::{Place, Run, copy_folder, openssl, peer, text};
 
 /// A template as `ldifde` writes it, with these values in place of the sound ones.
 fn template(name: &str, flag: i64, changes: &[(&str, &str)]) -> String {
@@ -417,5 +417,4 @@ fn errors_are_explained_and_plans_have_the_stores_own_values() {
         let steps = place.say(&format!("adcs plan --method {method} --format json")).expect(0).rows();
         assert!(steps.len() >= 5, "{steps:?}");
     }
-    assert!(shared("real").is_some());
 }

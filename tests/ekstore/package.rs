@@ -165,9 +165,6 @@ fn both_real_editions_verify_offline_as_osslsigncode_says() {
                 "the content is read only if the signature holds"
             );
         }
-        // One of the roots is not enough for both editions; the other edition's signature is not this one's.
-        let other = place.write("other.pem", b"");
-        assert!(!believes(&package, &other));
     }
 }
 
@@ -223,6 +220,7 @@ fn t26_every_tampering_is_refused_with_its_own_reason() {
     refuse(&swapped, "altered");
     // Every octet of the signature, some of them: never taken as another package. The certificates of the message are not
     // signed themselves; what is spoilt there breaks a path or nothing.
+    let mut refused = 0;
     for at in (end..good.len()).step_by(97) {
         let mut changed = good.clone();
         changed[at] ^= 0x01;
@@ -230,10 +228,12 @@ fn t26_every_tampering_is_refused_with_its_own_reason() {
         let file = place.write("tampered.cab", &changed);
         let run = take_real(&place, &file).expect("the roots are there");
         assert!(run.code == 1 || run.code == 0, "byte {at}: {} {}", run.code, run.stderr);
+        refused += run.code;
         if run.code == 0 {
             assert_eq!(place.list().len(), 2188, "byte {at}");
         }
     }
+    assert!(refused > 50, "{refused} of 107");
     // Roots: of the wrong edition only, and one that signs nothing here.
     let roots: Vec<PathBuf> = [ROOTS[0]].into_iter().filter_map(real).collect();
     assert_refused(&place, take(&place, &december, &roots, &[]), "signer-not-trusted");
