@@ -15,6 +15,7 @@ pub mod log;
 pub mod network;
 pub mod purpose;
 pub mod review;
+pub mod selection;
 pub mod show;
 pub mod status;
 pub mod sync;

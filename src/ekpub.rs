@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cert::name;
 use crate::fingerprint::EkPubHash;
 use crate::log::{EkpubEntry, Event, Log};
 use crate::time::Time;
@@ -100,6 +101,12 @@ pub enum TableError {
         /// What stands there, cut to 80 characters.
         text: String,
     },
+    /// A label or an owner would forge lines of what is printed.
+    #[error("row {row}: a label or owner has control characters")]
+    Control {
+        /// The row, from 1.
+        row: u64,
+    },
     /// It has no row.
     #[error("it has no row")]
     Empty,
@@ -136,6 +143,10 @@ pub fn read_table(bytes: &[u8], source: &str) -> Result<Vec<EkpubEntry>, TableEr
         let field = |column: Option<usize>| column.and_then(|column| row.get(column)).unwrap_or_default();
         let text = field(columns[0]);
         let wrong = || TableError::Hash { row: number, text: text.chars().take(80).collect() };
+        let words = [field(columns[1]), field(columns[2])];
+        if words.iter().any(|word| word.chars().any(name::is_deceptive)) {
+            return Err(TableError::Control { row: number });
+        }
         let optional = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         entries.push(EkpubEntry {
             ekpub: text.parse().map_err(|_| wrong())?,
@@ -165,6 +176,8 @@ mod tests {
         }
         let error = read_table(format!("{hash}\nzz\n").as_bytes(), "t").expect_err("no hash");
         assert!(error.to_string().starts_with("row 2"), "{error}");
+        let forged = read_table(format!("{hash},\"a\n{hash}\"\n").as_bytes(), "t").expect_err("two lines");
+        assert!(forged.to_string().starts_with("row 1"), "{forged}");
         assert!(read_table(b"", "t").is_err() && read_table(b"a,b\n", "t").is_err());
     }
 }

@@ -329,7 +329,7 @@ impl Report {
             Ok(Fetched::Body { digest, .. }) => *digest,
             _ => Digest::of(b""),
         };
-        let receipt = database.append(author, &mut |stores| {
+        let draft = |stores: &Stores| {
             let state = stores.source(name.url.as_str());
             let source = name.clone();
             match &outcome {
@@ -350,7 +350,12 @@ impl Report {
                 }
                 PackageOutcome::Absent => Vec::new(),
             }
-        })?;
+        };
+        // An append reads and checks the whole log; most syncs have nothing to say here.
+        if draft(&self.stores).is_empty() {
+            return Ok(outcome);
+        }
+        let receipt = database.append(author, &mut |stores| draft(stores))?;
         self.stores = receipt.stores;
         self.appended += receipt.appended;
         Ok(outcome)

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::adcs::Method;
 use crate::adcs::ldif::Record;
+use crate::cert::name;
 
 /// The provider that can attest.
 pub const PROVIDER: &str = "Microsoft Platform Crypto Provider";
@@ -85,7 +86,13 @@ pub fn check(record: &Record) -> Report {
     let methods: Vec<Method> = Method::ALL.into_iter().filter(|method| flags & method.flag() != 0).collect();
     let mut findings = Vec::new();
     let mut find = |rule, severity, is: String, should_be: &str, console| {
-        findings.push(Finding { rule, severity, is, should_be: should_be.to_owned(), console });
+        findings.push(Finding {
+            rule,
+            severity,
+            is: one_line(&is),
+            should_be: should_be.to_owned(),
+            console,
+        });
     };
     if flag.is_none() {
         let is = stated.map_or("not stated".to_owned(), |text| format!("{text:?}, no 32-bit number"));
@@ -206,7 +213,7 @@ pub fn check(record: &Record) -> Report {
     }
     findings.sort_by_key(|finding| finding.severity);
     Report {
-        name: name.unwrap_or("(no name)").to_owned(),
+        name: one_line(name.unwrap_or("(no name)")),
         private_key_flag: format!("0x{flags:08X}"),
         attests: flags & (PREFERRED | REQUIRED) != 0 || !methods.is_empty(),
         required: flags & REQUIRED != 0,
@@ -214,6 +221,11 @@ pub fn check(record: &Record) -> Report {
         with_policy: flags & WITHOUT_POLICY == 0,
         findings,
     }
+}
+
+/// A value of the directory as one line: a name with line ends would forge a finding.
+fn one_line(value: &str) -> String {
+    value.chars().map(|c| if name::is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn providers(record: &Record, find: &mut impl FnMut(&'static str, Severity, String, &str, &'static str)) {

@@ -6,19 +6,15 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::cli::Context;
-use crate::cli::error::{Error, Kind, Outcome};
-use crate::cli::purpose::{Purpose, PurposeArgs};
+use crate::cli::error::{Error, Outcome};
+use crate::cli::selection::SelectionArgs;
 use crate::cli::ui::Ui;
-use crate::db::Check;
-use crate::export::{
-    Aik, Export, Malformed, Options, adcs, cab, json, keylime, manifest, p7b, pem, reg, sst,
-};
+use crate::export::{Export, Malformed, Options, adcs, cab, json, keylime, manifest, p7b, pem, reg, sst};
 use crate::file;
 use crate::fingerprint::Digest;
 use crate::log::Event;
 use crate::store::{StoreName, Stores};
 use crate::time::Time;
-use crate::vendor::VendorId;
 
 /// Hand the stores out, in the form that someone else imports
 ///
@@ -92,24 +88,12 @@ struct FormArgs {
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
 
-    /// Only these manufacturers
-    #[arg(long, value_name = "ID")]
-    vendor: Vec<VendorId>,
-
     #[command(flatten)]
-    purpose: PurposeArgs,
-
-    /// Leave out what is not valid at the time given with --at
-    #[arg(long, requires = "at")]
-    without_expired: bool,
+    selection: SelectionArgs,
 
     /// The time for --without-expired
     #[arg(long, value_name = "TIME", requires = "without_expired")]
     at: Option<Time>,
-
-    /// The generation to export [default: the current one]
-    #[arg(long, value_name = "N")]
-    generation: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -199,8 +183,8 @@ impl ExportArgs {
     /// [`Error`] if the log is damaged, or the place cannot be written.
     pub fn run(self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
         let (args, only) = self.form.args();
-        let stores = args.stores(context)?;
-        let options = args.options(context, only);
+        let stores = args.selection.stores(context)?;
+        let options = args.selection.options(context, args.at, only);
         let export = self.form.make(&stores, &options)?;
         match self.form.shape() {
             Shape::Folder => file::write_folder(&args.out, is_export, &export.files)?,
@@ -295,39 +279,4 @@ fn record(
         }]
     })?;
     Ok(())
-}
-
-impl FormArgs {
-    fn options(&self, context: &Context, only: Option<StoreName>) -> Options {
-        Options {
-            vendors: self.vendor.clone(),
-            aik: match self.purpose.of(context) {
-                Purpose::Ek => Aik::LeaveOut,
-                Purpose::Aik => Aik::Include,
-            },
-            valid_at: self.at.filter(|_| self.without_expired),
-            only,
-        }
-    }
-
-    fn stores(&self, context: &Context) -> Result<Stores, Error> {
-        generation(context, self.generation)
-    }
-}
-
-/// The stores at a generation, or at the current one, the whole log checked.
-///
-/// # Errors
-///
-/// [`Error`] if the log is damaged, or has not come so far.
-pub fn generation(context: &Context, number: Option<u64>) -> Result<Stores, Error> {
-    let database = context.database();
-    let Some(number) = number else { return Ok(database.load(Check::Full)?) };
-    let log = database.log()?;
-    let stores = Stores::at_generation(&log, number)
-        .map_err(|damage| Error::new(Kind::Unknown, format!("the log is damaged: {damage}")))?;
-    stores.ok_or_else(|| {
-        Error::new(Kind::No, format!("the store has no generation {number} yet"))
-            .with_hint("`ekstore status` tells the current one")
-    })
 }

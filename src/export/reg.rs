@@ -81,9 +81,12 @@ pub enum BlobError {
 #[error("not a registry file: {0}")]
 pub struct RegError(&'static str);
 
+/// The first line in UTF-16, with its mark and its end: what follows may be in any code page.
+const HEAD: usize = 2 + 2 * ("Windows Registry Editor Version 5.00".len() + 2);
+
 /// Whether `bytes` begin as a registry file does.
 pub fn looks_like(bytes: &[u8]) -> bool {
-    text_of(&bytes[..bytes.len().min(200)]).is_some_and(|text| is_headed(&text))
+    text_of(&bytes[..bytes.len().min(HEAD)]).is_some_and(|text| is_headed(&text))
 }
 
 fn is_headed(text: &str) -> bool {

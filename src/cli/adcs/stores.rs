@@ -8,16 +8,13 @@ use serde::Serialize;
 use crate::adcs::held::{self, Difference, DifferenceKind, Form};
 use crate::cli::Context;
 use crate::cli::error::{Error, Kind, Outcome};
-use crate::cli::export::generation;
-use crate::cli::purpose::{Purpose, PurposeArgs};
+use crate::cli::selection::SelectionArgs;
 use crate::cli::ui::{Tone, Ui};
 use crate::clock::{Clock, System};
-use crate::export::{Aik, Options};
 use crate::file;
 use crate::fingerprint::Fingerprint;
 use crate::store::StoreName;
 use crate::time::Time;
-use crate::vendor::VendorId;
 
 /// Compare what a CA really holds with the stores: missing, extra, in the wrong store, damaged, expired
 ///
@@ -38,24 +35,12 @@ pub struct CheckStoresArgs {
     #[arg(long, value_name = "PATH")]
     ekca: Vec<PathBuf>,
 
-    /// Only these manufacturers were exported
-    #[arg(long, value_name = "ID")]
-    vendor: Vec<VendorId>,
-
     #[command(flatten)]
-    purpose: PurposeArgs,
-
-    /// What is not valid at the time given with --at was left out
-    #[arg(long, requires = "at")]
-    without_expired: bool,
+    selection: SelectionArgs,
 
     /// The time for --without-expired, and to call certificates expired [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Time>,
-
-    /// The generation to compare with [default: the current one]
-    #[arg(long, value_name = "N")]
-    generation: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -95,17 +80,9 @@ impl CheckStoresArgs {
     ///
     /// [`Error`] if a file cannot be read, or it is not clear which store it is of.
     pub fn run(&self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
-        let stores = generation(context, self.generation)?;
+        let stores = self.selection.stores(context)?;
         let now = self.at.unwrap_or_else(|| System.now());
-        let options = Options {
-            vendors: self.vendor.clone(),
-            aik: match self.purpose.of(context) {
-                Purpose::Ek => Aik::LeaveOut,
-                Purpose::Aik => Aik::Include,
-            },
-            valid_at: self.at.filter(|_| self.without_expired),
-            only: None,
-        };
+        let options = self.selection.options(context, self.at, None);
         let mut forms: BTreeMap<(StoreName, String), Form> = BTreeMap::new();
         for path in &self.paths {
             collect(path, None, &mut forms)?;

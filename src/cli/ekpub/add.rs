@@ -66,6 +66,10 @@ const TABLE_CAP: u64 = 1 << 30;
 impl AddArgs {
     pub(super) fn run(&self, context: &Context, ui: &Ui) -> Result<Outcome, Error> {
         check_reason(&self.reason)?;
+        let words = [&self.label, &self.owner, &self.source].into_iter().flatten();
+        if words.flat_map(|word| word.chars()).any(crate::cert::name::is_deceptive) {
+            return Err(Error::new(Kind::Usage, "label, owner or source has control characters"));
+        }
         let list = current(context)?;
         let mut entries: Vec<EkpubEntry> = Vec::new();
         let mut verifier = None;
