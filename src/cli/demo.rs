@@ -238,6 +238,7 @@ impl Steps<'_> {
 
         self.say("What is trusted goes to the issuing CA.");
         self.run(&format!("export adcs --out {}", path("import")), 0)?;
+        self.run(&format!("adcs check-stores {}", path("import")), 0)?;
         self.run(&format!("export pem --out {}", path("ekstores.pem")), 0)?;
 
         self.say("And all of it is on record.");

@@ -198,6 +198,8 @@ pub fn take(
     database: &dyn Database,
     author: &Author,
 ) -> Result<Taken, Refusal> {
+    // What is no package at all is told so, whatever roots are at hand.
+    let signature = Signature::read(offered.bytes)?;
     if roots.is_empty() {
         return Err(Refusal::NoRoot(offered.entry.name.clone()));
     }
@@ -209,7 +211,6 @@ pub fn take(
         });
     }
     let root_by_hand = allowances.root_by_hand.clone().filter(|_| not_pinned.is_some());
-    let signature = Signature::read(offered.bytes)?;
     let trusted = signature.trust(roots, author.time)?;
     let name = signature.signer_name();
     if root_by_hand.is_none() && !offered.entry.signers.is_empty() && !offered.entry.signers.contains(&name) {

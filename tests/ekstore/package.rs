@@ -245,6 +245,9 @@ fn t26_every_tampering_is_refused_with_its_own_reason() {
     };
     assert_refused(&place, take(&place, &december, &[vendor_root], &[]), "root-not-pinned");
     assert!(take(&place, &december, &[], &[]).expect(3).stderr.contains("--package-root"));
+    // What is no package is told so first.
+    let other = place.write("other.cab", b"hello");
+    assert_refused(&place, take(&place, &other, &[], &[]), "not-a-cabinet");
 }
 
 /// What cabextract and our decoder of single files say about an edition: file names by fingerprint.
