@@ -278,12 +278,11 @@ fn package_validators(stores: &Stores, name: &SourceName, note: Option<&Note>) -
     }
 }
 
-/// The certificates that packages are believed by: those of the log that match a pin as `package-signer` and that no
-/// reviewer decided against.
+/// The certificates that a package is believed by: those of the log that its entry pins, and that no reviewer decided
+/// against. What suffices to be approved for EKROOT and EKCA does not matter here: a signer has no second source.
 pub fn package_roots(stores: &Stores, entry: &SignedPackage) -> Vec<Certificate> {
     let roots = entry.roots.iter().filter_map(|root| stores.record(*root));
-    let believed =
-        roots.filter(|record| record.is_package_signer() && matches!(stores.state(record), State::Approved));
+    let believed = roots.filter(|record| draft::refused(stores, record.fingerprint()).is_none());
     believed.map(|record| record.certificate.clone()).collect()
 }
 

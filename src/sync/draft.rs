@@ -238,7 +238,8 @@ pub(super) fn pinned<'a>(
     sources.iter().map(|(_, source, _)| *source).zip(answers).filter_map(certificate).collect()
 }
 
-fn refused(stores: &Stores, fingerprint: Fingerprint) -> Option<State> {
+/// What reviewers decided against a certificate, if they did.
+pub(super) fn refused(stores: &Stores, fingerprint: Fingerprint) -> Option<State> {
     let state = stores.state(stores.record(fingerprint)?);
     matches!(state, State::Rejected | State::Distrusted).then_some(state)
 }

@@ -521,6 +521,20 @@ fn what_suffices_for_approval_is_recorded_and_holds() {
     assert_eq!(states(), ["approved", "candidate"]);
     require("package").expect(0);
     assert_eq!(states(), ["approved", "approved"]);
+    // The package's own root has a pin and no second source; it is believed for packages all the same.
+    made.place.write("mirror/pki.made.example/signer", &made.signer.root);
+    let june = made.package("june.cab", "1-June-2023", &[0, 1], Some("2023-06-01"));
+    made.place.write("mirror/link.made.example/cab", &std::fs::read(june).expect("signed"));
+    let run = require("two-sources").expect(0);
+    assert!(run.stdout.contains("edition of 1-June-2023"), "{}", run.stdout);
+    // Not any more when a reviewer decided against it.
+    let root = Fingerprint::of(&made.signer.root).to_string();
+    made.place.run(["reject", &root, "--reason", "for the test"]).expect(0);
+    let july = made.package("july.cab", "1-July-2023", &[0, 1], Some("2023-07-01"));
+    made.place.write("mirror/link.made.example/cab", &std::fs::read(&july).expect("signed"));
+    let refused = require("two-sources").expect(3);
+    assert!(refused.stdout.contains("is at hand"), "{}", refused.stdout);
+    made.place.run(["reinstate", &root, "--reason", "for the test"]).expect(0);
     require("two-sources").expect(0);
     assert_eq!(require("three").code, 2);
     // It stands in the log, so it holds for everyone, whatever their configuration says.
